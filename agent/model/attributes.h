@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string_view>
+
+/// Names of what is exported. The only place that spells them, so that another version of the conventions is one
+/// more table. OpenTelemetry semantic conventions 1.41 where they have a name, `inferscope.*` where they have none.
+namespace inferscope::attribute {
+
+using Name = std::string_view;
+
+// Process
+inline constexpr Name process_pid = "process.pid";
+inline constexpr Name process_executable_name = "process.executable.name";
+inline constexpr Name process_executable_path = "process.executable.path";
+inline constexpr Name process_command = "process.command";
+inline constexpr Name thread_id = "thread.id";
+
+// HTTP and network
+inline constexpr Name http_request_method = "http.request.method";
+inline constexpr Name http_request_body_size = "http.request.body.size";
+inline constexpr Name http_response_status_code = "http.response.status_code";
+inline constexpr Name http_response_body_size = "http.response.body.size";
+inline constexpr Name url_path = "url.path";
+inline constexpr Name network_protocol_name = "network.protocol.name";
+inline constexpr Name network_protocol_version = "network.protocol.version";
+inline constexpr Name network_transport = "network.transport";
+inline constexpr Name network_peer_address = "network.peer.address";
+inline constexpr Name network_peer_port = "network.peer.port";
+inline constexpr Name server_address = "server.address";
+inline constexpr Name server_port = "server.port";
+inline constexpr Name client_address = "client.address";
+inline constexpr Name client_port = "client.port";
+inline constexpr Name user_agent_original = "user_agent.original";
+inline constexpr Name error_type = "error.type";
+
+// Generative AI
+inline constexpr Name gen_ai_operation_name = "gen_ai.operation.name";
+inline constexpr Name gen_ai_provider_name = "gen_ai.provider.name";
+inline constexpr Name gen_ai_request_model = "gen_ai.request.model";
+inline constexpr Name gen_ai_request_stream = "gen_ai.request.stream";
+inline constexpr Name gen_ai_request_max_tokens = "gen_ai.request.max_tokens";
+inline constexpr Name gen_ai_request_temperature = "gen_ai.request.temperature";
+inline constexpr Name gen_ai_request_top_p = "gen_ai.request.top_p";
+inline constexpr Name gen_ai_request_top_k = "gen_ai.request.top_k";
+inline constexpr Name gen_ai_request_choice_count = "gen_ai.request.choice.count";
+inline constexpr Name gen_ai_request_seed = "gen_ai.request.seed";
+inline constexpr Name gen_ai_request_frequency_penalty = "gen_ai.request.frequency_penalty";
+inline constexpr Name gen_ai_request_presence_penalty = "gen_ai.request.presence_penalty";
+inline constexpr Name gen_ai_response_id = "gen_ai.response.id";
+inline constexpr Name gen_ai_response_model = "gen_ai.response.model";
+inline constexpr Name gen_ai_response_finish_reasons = "gen_ai.response.finish_reasons";
+inline constexpr Name gen_ai_response_time_to_first_chunk = "gen_ai.response.time_to_first_chunk";
+inline constexpr Name gen_ai_usage_input_tokens = "gen_ai.usage.input_tokens";
+inline constexpr Name gen_ai_usage_output_tokens = "gen_ai.usage.output_tokens";
+inline constexpr Name gen_ai_usage_cache_read_input_tokens = "gen_ai.usage.cache_read.input_tokens";
+inline constexpr Name gen_ai_usage_reasoning_output_tokens = "gen_ai.usage.reasoning.output_tokens";
+
+// Our own; durations in seconds from the request's first byte
+inline constexpr Name role = "inferscope.role";
+inline constexpr Name outcome = "inferscope.outcome";
+inline constexpr Name complete = "inferscope.complete";
+inline constexpr Name lost = "inferscope.lost";
+inline constexpr Name dialect = "inferscope.dialect";
+inline constexpr Name time_to_first_byte = "inferscope.time_to_first_byte";
+inline constexpr Name time_to_first_event = "inferscope.time_to_first_event";
+inline constexpr Name time_to_first_token = "inferscope.time_to_first_token";
+inline constexpr Name time_per_output_token = "inferscope.time_per_output_token";
+inline constexpr Name token_count_source = "inferscope.token_count_source";
+inline constexpr Name token_times = "inferscope.token_times";
+inline constexpr Name content_events = "inferscope.content_events";
+inline constexpr Name tool_calls = "inferscope.tool_calls";
+inline constexpr Name request_messages = "inferscope.request.messages";
+inline constexpr Name request_tools = "inferscope.request.tools";
+inline constexpr Name request_prompt_bytes = "inferscope.request.prompt_bytes";
+inline constexpr Name engine_prompt_ms = "inferscope.engine.prompt_ms";
+inline constexpr Name engine_prompt_tokens = "inferscope.engine.prompt_tokens";
+inline constexpr Name engine_predicted_ms = "inferscope.engine.predicted_ms";
+inline constexpr Name engine_predicted_tokens = "inferscope.engine.predicted_tokens";
+inline constexpr Name engine_cached_tokens = "inferscope.engine.cached_tokens";
+
+}  // namespace inferscope::attribute

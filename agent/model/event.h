@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "core/time.h"
+#include "model/connection.h"
+
+namespace inferscope {
+
+/// A process came under watch: by fork or exec, or found running when the agent started.
+struct ProcessStarted {
+  Pid pid = 0;
+  Pid parent = 0;
+  std::uint64_t start_time_ns = 0;  ///< since boot, as in /proc/PID/stat; with pid it names the process for good
+  std::string name{};               ///< comm
+  std::string executable{};         ///< path as the process sees it; empty if it could not be read
+  std::string command_line{};       ///< arguments joined by spaces
+  std::string reason{};             ///< why it is watched
+};
+
+struct ProcessExited {
+  Pid pid = 0;
+  int exit_code = 0;
+  int signal = 0;  ///< 0 if it ended by itself
+};
+
+struct ConnectionOpened {
+  Connection connection{};
+  Tid tid = 0;
+};
+
+/// One end will send no more; the other direction may go on.
+struct ConnectionHalfClosed {
+  ConnectionId id = 0;
+  Direction direction = Direction::received;  ///< received: the peer finished; sent: the watched process did
+};
+
+struct ConnectionClosed {
+  enum class Reason : std::uint8_t { closed, reset, process_exited, forgotten };
+
+  ConnectionId id = 0;
+  Reason reason = Reason::closed;
+  std::uint64_t received_bytes = 0;  ///< final positions: what lies between them and the last Transfer was lost
+  std::uint64_t sent_bytes = 0;
+  std::uint64_t received_transfers = 0;
+  std::uint64_t sent_transfers = 0;
+};
+
+/// Bytes moved by one system call. The length, position and times are always exact; the content may be cut:
+/// `head` is the first and `tail` the last part of it, and what lies between was not captured.
+struct Transfer {
+  /// Why head + tail is shorter than length.
+  enum class Cut : std::uint8_t {
+    none,
+    transfer_limit,    ///< longer than one transfer's capture limit
+    connection_limit,  ///< the connection's capture budget for this message is used up
+    switched_off,      ///< a later stage asked for no payload
+    unreadable,        ///< the bytes never were in user memory (sendfile, splice, io_uring)
+    fault,             ///< user memory could not be read
+  };
+
+  ConnectionId connection = 0;
+  Direction direction = Direction::received;
+  Cut cut = Cut::none;
+  Pid pid = 0;
+  Tid tid = 0;
+  std::uint64_t position = 0;  ///< of the first byte in this direction's stream
+  std::uint64_t sequence = 0;  ///< number of the transfer in this direction; a jump means that some were lost
+  std::uint64_t length = 0;
+  Time begin{};  ///< the system call was entered
+  Time end{};    ///< the system call returned
+  std::string_view head{};
+  std::string_view tail{};
+};
+
+/// Events that the kernel side or the source had to drop without knowing whose they were.
+struct EventsLost {
+  std::string reason{};
+  std::uint64_t count = 0;
+};
+
+/// Ties the kernel's clock to the wall clock from here on.
+struct ClockSet {
+  std::int64_t unix_minus_kernel_ns = 0;
+};
+
+struct Event {
+  Time time{};
+  std::variant<ProcessStarted, ProcessExited, ConnectionOpened, ConnectionHalfClosed, ConnectionClosed, Transfer,
+               EventsLost, ClockSet>
+      body{};
+};
+
+}  // namespace inferscope

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "source/live/bpf_objects.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <fmt/format.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <string_view>
+#include <thread>
+
+extern "C" {
+extern const char bpf_process_begin[], bpf_process_end[];
+extern const char bpf_connection_begin[], bpf_connection_end[];
+extern const char bpf_socket_begin[], bpf_socket_end[];
+extern const char bpf_uring_begin[], bpf_uring_end[];
+}
+
+namespace inferscope::source {
+namespace {
+
+struct Embedded {
+  const char* name;
+  const char* gives;
+  const char* begin;
+  const char* end;
+};
+
+/// One row for each file of bpf/probes.
+constexpr std::array embedded_objects{
+    Embedded{"process", "fork, exec and exit of processes", bpf_process_begin, bpf_process_end},
+    Embedded{"connection", "begin, end and role of connections", bpf_connection_begin, bpf_connection_end},
+    Embedded{"socket", "what is sent and received on TCP and unix stream sockets", bpf_socket_begin, bpf_socket_end},
+    Embedded{"uring", "length and time of io_uring transfers (their content is not visible)", bpf_uring_begin,
+             bpf_uring_end},
+};
+
+std::string error_text(int error) {
+  const int code = error < 0 ? -error : error;
+  if (code == EPERM || code == EACCES) return fmt::format("{} (needs root, or CAP_BPF and CAP_PERFMON)", strerror(code));
+  return strerror(code);
+}
+
+/// libbpf needs tracefs to attach to tracepoints, and on many machines nobody mounted it. It is mounted where only the
+/// calling thread sees it, so nothing is left on the host, whatever becomes of us.
+void mount_tracefs_for_this_thread() {
+  if (access("/sys/kernel/tracing/events", F_OK) == 0 || access("/sys/kernel/debug/tracing/events", F_OK) == 0) return;
+  if (unshare(CLONE_NEWNS) != 0) return;
+  mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr);
+  mount("tracefs", "/sys/kernel/tracing", "tracefs", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr);
+}
+
+std::uint32_t power_of_two(std::uint32_t size) {
+  std::uint32_t power = 4096;
+  while (power < size && power < (1u << 30)) power *= 2;
+  return power;
+}
+
+void size_map(bpf_map* map, const LiveOptions& options) {
+  const std::string_view name = bpf_map__name(map);
+  if (name == "events") bpf_map__set_max_entries(map, power_of_two(options.event_ring_bytes));
+  if (name == "controls") bpf_map__set_max_entries(map, power_of_two(options.control_ring_bytes));
+  if (name == "conns" || name == "wishes") bpf_map__set_max_entries(map, options.connections);
+  if (name == "scratches") bpf_map__set_max_entries(map, static_cast<std::uint32_t>(libbpf_num_possible_cpus()));
+}
+
+/// The last lines that libbpf said about a failure go into the capability's problem, not onto the terminal.
+thread_local std::string last_message;
+
+int keep_message(libbpf_print_level level, const char* format, va_list arguments) {
+  if (level != LIBBPF_WARN) return 0;
+  std::array<char, 512> text{};
+  vsnprintf(text.data(), text.size(), format, arguments);
+  std::string_view line(text.data());
+  while (!line.empty() && line.back() == '\n') line.remove_suffix(1);
+  if (const auto end = line.find('\n'); end != std::string_view::npos) line = line.substr(0, end);
+  if (line.starts_with("libbpf: ")) line.remove_prefix(8);
+  last_message = line;
+  return 0;
+}
+
+}  // namespace
+
+BpfObjects::BpfObjects() { libbpf_set_print(keep_message); }
+
+BpfObjects::~BpfObjects() {
+  for (Loaded& loaded : objects_)
+    for (bpf_link* link : loaded.links) bpf_link__destroy(link);
+  for (Loaded& loaded : objects_) bpf_object__close(loaded.object);
+}
+
+Status BpfObjects::load(const LiveOptions& options) {
+  if (access("/sys/kernel/btf/vmlinux", R_OK) != 0)
+    return Error{"this kernel tells no type information (/sys/kernel/btf/vmlinux)",
+                 "use a kernel built with CONFIG_DEBUG_INFO_BTF; the kernels of current distributions are"};
+  if (geteuid() != 0)
+    return Error{"loading the probes is not permitted", "run as root", Error::Kind::not_permitted};
+  for (const Embedded& row : embedded_objects) {
+    capabilities_.push_back({row.name, row.gives});
+    const auto status =
+        load_one(capabilities_.size() - 1, row.begin, static_cast<std::size_t>(row.end - row.begin), options);
+    if (!status) capabilities_.back().problem = status.error().text();
+  }
+  if (!objects_.empty()) return success();
+  return Error{"the kernel took none of the probes: " + capabilities_.front().problem,
+               "'inferscope doctor' says more"};
+}
+
+Status BpfObjects::load_one(std::size_t capability, const void* bytes, std::size_t size, const LiveOptions& options) {
+  LIBBPF_OPTS(bpf_object_open_opts, open_options, .object_name = capabilities_[capability].name.c_str());
+  last_message.clear();
+  bpf_object* object = bpf_object__open_mem(bytes, size, &open_options);
+  if (!object) return Error{fmt::format("not readable: {}", error_text(errno))};
+  bpf_map* map = nullptr;
+  bpf_object__for_each_map(map, object) {
+    if (const auto shared = maps_.find(bpf_map__name(map)); shared != maps_.end())
+      bpf_map__reuse_fd(map, shared->second);
+    else
+      size_map(map, options);
+  }
+  if (const int error = bpf_object__load(object); error != 0) {
+    bpf_object__close(object);
+    return Error{fmt::format("refused by the kernel: {} ({})", error_text(error), last_message)};
+  }
+  bpf_object__for_each_map(map, object) maps_.emplace(bpf_map__name(map), bpf_map__fd(map));
+  objects_.push_back({object, capability, {}});
+  return success();
+}
+
+void BpfObjects::attach() {
+  // A thread of its own, because of the private mount.
+  std::thread([this] {
+    mount_tracefs_for_this_thread();
+    for (Loaded& loaded : objects_) attach_one(loaded);
+  }).join();
+}
+
+void BpfObjects::attach_one(Loaded& loaded) {
+  Capability& capability = capabilities_[loaded.capability];
+  std::string missing;
+  bpf_program* program = nullptr;
+  bpf_object__for_each_program(program, loaded.object) {
+    bpf_link* link = bpf_program__attach(program);
+    if (link) {
+      loaded.links.push_back(link);
+    } else {
+      missing += fmt::format("{}{}: {}", missing.empty() ? "" : ", ", bpf_program__name(program), error_text(errno));
+    }
+  }
+  capability.active = !loaded.links.empty();
+  if (!missing.empty()) capability.problem = "not attached: " + missing;
+}
+
+int BpfObjects::map_fd(const std::string& name) const {
+  const auto found = maps_.find(name);
+  return found == maps_.end() ? -1 : found->second;
+}
+
+std::vector<ProgramCost> BpfObjects::program_costs() const {
+  std::vector<ProgramCost> costs;
+  for (const Loaded& loaded : objects_) {
+    bpf_program* program = nullptr;
+    bpf_object__for_each_program(program, loaded.object) {
+      bpf_prog_info info{};
+      std::uint32_t size = sizeof(info);
+      if (bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size) == 0)
+        costs.push_back({bpf_program__name(program), info.run_cnt, info.run_time_ns});
+    }
+  }
+  return costs;
+}
+
+}  // namespace inferscope::source

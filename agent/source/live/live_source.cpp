@@ -1,0 +1,400 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "source/live/live_source.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <fmt/format.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <deque>
+#include <numeric>
+#include <span>
+#include <unordered_map>
+#include <utility>
+
+#include "bpf/abi/wire.h"
+#include "core/fd.h"
+#include "source/live/bpf_objects.h"
+#include "source/wire_decoder.h"
+
+namespace inferscope::source {
+namespace {
+
+/// Records younger than this when a poll begins are left for the next one: a record of the other ring that belongs
+/// before them may still be on its way.
+constexpr Duration settle_time = std::chrono::microseconds(300);
+constexpr Duration loss_report_interval = std::chrono::seconds(1);
+constexpr Duration clock_interval = std::chrono::seconds(30);
+constexpr Duration clock_tolerance = std::chrono::milliseconds(1);
+constexpr Duration sample_interval = std::chrono::seconds(10);
+
+Time kernel_now() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return time_from_ns(static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000u + static_cast<std::uint64_t>(now.tv_nsec));
+}
+
+std::int64_t unix_minus_kernel() {
+  timespec wall{};
+  const std::int64_t before = to_ns(kernel_now());
+  clock_gettime(CLOCK_REALTIME, &wall);
+  const std::int64_t after = to_ns(kernel_now());
+  return wall.tv_sec * 1'000'000'000 + wall.tv_nsec - std::midpoint(before, after);
+}
+
+struct RingDeleter {
+  void operator()(ring_buffer* ring) const { ring_buffer__free(ring); }
+};
+using Ring = std::unique_ptr<ring_buffer, RingDeleter>;
+
+}  // namespace
+
+struct LiveSource::Impl {
+  struct OpenConnection {
+    std::uint64_t map_key = 0;
+    Pid pid = 0;
+    bool process_exited = false;
+  };
+  struct Deferred {
+    Time time{};
+    std::string record{};
+  };
+
+  BpfObjects objects{};
+  LiveOptions options{};
+  OnNotice notice{};
+  Ring control_ring{};
+  Ring event_ring{};
+  Fd epoll{};
+
+  std::deque<Event> controls{};       ///< decided, waiting for their turn in time
+  std::deque<Deferred> deferred{};    ///< transfers that were too young in the last poll
+  std::unordered_map<ConnectionId, OpenConnection> connections{};
+  std::unordered_map<Pid, bool> sampled{};
+  std::uint64_t refused = 0;
+
+  const Emit<Event>* emit = nullptr;  ///< during poll
+  Time settled{};                     ///< during poll: what is older is in order
+
+  Time next_loss_report{};
+  Time next_clock{};
+  Time next_sample_refill{};
+  std::int64_t clock_offset = 0;
+  LiveCounters reported{};
+
+  Status start();
+  Status set_target(Pid pid, wire_target_state state);
+  void write_settings();
+  [[nodiscard]] LiveCounters read_counters() const;
+
+  void drain_controls();
+  void drain_events();
+  void take_control(std::span<const std::byte> record);
+  void take_exit(const ProcessExited& exited, Time time);
+  void take_close(ConnectionClosed closed, Time time);
+  void take_transfer(std::span<const std::byte> record);
+  void emit_controls_until(Time time);
+  void refill_samples(Time now);
+  void report_losses(Time now);
+  void report_clock(Time now);
+  void set_wish(ConnectionId connection, const std::function<void(wire_wish&)>& change) const;
+};
+
+Status LiveSource::Impl::start() {
+  if (auto status = objects.load(options); !status) return status;
+  write_settings();
+  for (std::uint32_t i = 0; i < WIRE_PATHS_MAX && i < options.inference_paths.size(); ++i) {
+    wire_path path{};
+    path.size = static_cast<__u32>(std::min<std::size_t>(options.inference_paths[i].size(), WIRE_PATH_MAX));
+    std::memcpy(path.bytes, options.inference_paths[i].data(), path.size);
+    bpf_map_update_elem(objects.map_fd("paths"), &i, &path, BPF_ANY);
+  }
+  const auto on_control = [](void* self, void* data, size_t size) {
+    static_cast<Impl*>(self)->take_control({static_cast<const std::byte*>(data), size});
+    return 0;
+  };
+  const auto on_event = [](void* self, void* data, size_t size) {
+    static_cast<Impl*>(self)->take_transfer({static_cast<const std::byte*>(data), size});
+    return 0;
+  };
+  control_ring.reset(ring_buffer__new(objects.map_fd("controls"), on_control, this, nullptr));
+  event_ring.reset(ring_buffer__new(objects.map_fd("events"), on_event, this, nullptr));
+  epoll = Fd(epoll_create1(EPOLL_CLOEXEC));
+  // Edge-triggered: the kernel side wakes us when the ring fills, not for each record.
+  epoll_event interest{.events = EPOLLIN | EPOLLET, .data = {}};
+  if (!control_ring || !event_ring || !epoll ||
+      epoll_ctl(epoll.get(), EPOLL_CTL_ADD, objects.map_fd("events"), &interest) != 0)
+    return Error{fmt::format("cannot read the rings: {}", strerror(errno))};
+  if (auto status = set_target(getpid(), WIRE_TARGET_IGNORED); !status) return status;
+  objects.attach();
+  clock_offset = unix_minus_kernel();
+  controls.push_back({kernel_now(), ClockSet{clock_offset}});
+  next_clock = kernel_now() + clock_interval;
+  return success();
+}
+
+void LiveSource::Impl::write_settings() {
+  const wire_settings settings{
+      .head_limit = std::min<__u32>(options.transfer_head_bytes, WIRE_HEAD_MAX),
+      .tail_limit = std::min<__u32>(options.transfer_tail_bytes, WIRE_TAIL_MAX),
+      .message_budget = options.message_budget_bytes,
+      .wake_bytes = options.event_ring_bytes / 4,
+      .sample_budget = options.sample_reads,
+      .path_count = static_cast<__u32>(options.inference_paths.size()),
+  };
+  const __u32 zero = 0;
+  bpf_map_update_elem(objects.map_fd("settings"), &zero, &settings, BPF_ANY);
+}
+
+Status LiveSource::Impl::set_target(Pid pid, wire_target_state state) {
+  const auto key = static_cast<__u32>(pid);
+  const wire_target target{.state = static_cast<__u32>(state), .sample_budget = options.sample_reads};
+  if (bpf_map_update_elem(objects.map_fd("targets"), &key, &target, BPF_ANY) != 0)
+    return Error{fmt::format("process {} cannot be watched: {}", pid, strerror(errno)),
+                 "the table of watched processes may be full; exclude some in the configuration"};
+  return success();
+}
+
+LiveCounters LiveSource::Impl::read_counters() const {
+  const auto processors = static_cast<std::size_t>(std::max(1, libbpf_num_possible_cpus()));
+  std::vector<__u64> values(processors);
+  const auto sum = [&](__u32 counter) -> std::uint64_t {
+    if (bpf_map_lookup_elem(objects.map_fd("counters"), &counter, values.data()) != 0) return 0;
+    return std::accumulate(values.begin(), values.end(), std::uint64_t{0});
+  };
+  return {.transfers = sum(WIRE_COUNT_TRANSFERS),
+          .transfers_passed = sum(WIRE_COUNT_TRANSFERS_PASSED),
+          .transfers_lost = sum(WIRE_COUNT_TRANSFERS_LOST),
+          .transfers_without_connection = sum(WIRE_COUNT_TRANSFERS_NO_CONN),
+          .calls_full = sum(WIRE_COUNT_CALLS_FULL),
+          .controls_passed = sum(WIRE_COUNT_CONTROLS_PASSED),
+          .controls_lost = sum(WIRE_COUNT_CONTROLS_LOST),
+          .targets_full = sum(WIRE_COUNT_TARGETS_FULL),
+          .content_faults = sum(WIRE_COUNT_CONTENT_FAULTS),
+          .uring_transfers = sum(WIRE_COUNT_URING_TRANSFERS),
+          .records_refused = refused};
+}
+
+void LiveSource::Impl::take_control(std::span<const std::byte> record) {
+  const auto decoded = decode(record);
+  if (!decoded) {
+    ++refused;
+    return;
+  }
+  const Time time = decoded->time;
+  if (const auto* seen = std::get_if<ProcessNotice>(&decoded->body)) {
+    if (notice) notice(*seen);
+  } else if (const auto* exited = std::get_if<DecodedExit>(&decoded->body)) {
+    take_exit(exited->event, time);
+  } else if (const auto* open = std::get_if<DecodedOpen>(&decoded->body)) {
+    const Connection& connection = open->event.connection;
+    connections[connection.id] = {open->map_key, connection.pid, false};
+    controls.push_back({time, open->event});
+  } else if (const auto* half = std::get_if<ConnectionHalfClosed>(&decoded->body)) {
+    controls.push_back({time, *half});
+  } else if (const auto* closed = std::get_if<ConnectionClosed>(&decoded->body)) {
+    take_close(*closed, time);
+  }
+}
+
+/// The sockets of a process that ended are closed by the kernel later, without a system call that we could see.
+void LiveSource::Impl::take_exit(const ProcessExited& exited, Time time) {
+  sampled.erase(exited.pid);
+  const int conns = objects.map_fd("conns");
+  for (auto it = connections.begin(); it != connections.end();) {
+    auto& [id, open] = *it;
+    wire_conn conn{};
+    if (open.pid != exited.pid) {
+      ++it;
+    } else if (bpf_map_lookup_elem(conns, &open.map_key, &conn) == 0 && conn.id == id) {
+      bpf_map_delete_elem(conns, &open.map_key);
+      bpf_map_delete_elem(objects.map_fd("wishes"), &open.map_key);
+      controls.push_back({time, ConnectionClosed{.id = id,
+                                                 .reason = ConnectionClosed::Reason::process_exited,
+                                                 .received_bytes = conn.streams[0].position,
+                                                 .sent_bytes = conn.streams[1].position,
+                                                 .received_transfers = conn.streams[0].sequence,
+                                                 .sent_transfers = conn.streams[1].sequence}});
+      it = connections.erase(it);
+    } else {
+      open.process_exited = true;  // its close record is behind this one in the ring
+      ++it;
+    }
+  }
+  controls.push_back({time, exited});
+}
+
+void LiveSource::Impl::take_close(ConnectionClosed closed, Time time) {
+  const auto found = connections.find(closed.id);
+  if (found == connections.end()) return;  // told already, when its process ended
+  if (found->second.process_exited) closed.reason = ConnectionClosed::Reason::process_exited;
+  bpf_map_delete_elem(objects.map_fd("wishes"), &found->second.map_key);
+  connections.erase(found);
+  controls.push_back({time, closed});
+}
+
+void LiveSource::Impl::emit_controls_until(Time time) {
+  while (!controls.empty() && controls.front().time <= time) {
+    (*emit)(controls.front());
+    controls.pop_front();
+  }
+}
+
+void LiveSource::Impl::take_transfer(std::span<const std::byte> record) {
+  const auto decoded = decode(record);
+  const auto* transfer = decoded ? std::get_if<Transfer>(&decoded->body) : nullptr;
+  if (!transfer) {
+    ++refused;
+    return;
+  }
+  if (decoded->time > settled) {
+    deferred.push_back({decoded->time, {reinterpret_cast<const char*>(record.data()), record.size()}});
+    return;
+  }
+  emit_controls_until(decoded->time);
+  if (const auto found = connections.find(transfer->connection); found != connections.end())
+    found->second.pid = transfer->pid;  // a child may serve what its parent accepted
+  (*emit)({decoded->time, *transfer});
+}
+
+void LiveSource::Impl::drain_controls() {
+  ring_buffer__consume(control_ring.get());
+  std::stable_sort(controls.begin(), controls.end(), [](const Event& a, const Event& b) { return a.time < b.time; });
+}
+
+void LiveSource::Impl::drain_events() {
+  std::deque<Deferred> earlier;
+  earlier.swap(deferred);
+  for (const Deferred& one : earlier) take_transfer(std::as_bytes(std::span(one.record)));
+  ring_buffer__consume(event_ring.get());
+  emit_controls_until(settled);
+}
+
+void LiveSource::Impl::refill_samples(Time now) {
+  if (now < next_sample_refill) return;
+  next_sample_refill = now + sample_interval;
+  for (const auto& [pid, unused] : sampled) {
+    const auto key = static_cast<__u32>(pid);
+    wire_target target{};
+    if (bpf_map_lookup_elem(objects.map_fd("targets"), &key, &target) == 0 && target.state == WIRE_TARGET_SAMPLED &&
+        target.sample_budget == 0)
+      (void)set_target(pid, WIRE_TARGET_SAMPLED);
+  }
+}
+
+void LiveSource::Impl::report_losses(Time now) {
+  if (now < next_loss_report) return;
+  next_loss_report = now + loss_report_interval;
+  const LiveCounters counters = read_counters();
+  const auto report = [&](const char* reason, std::uint64_t LiveCounters::*counter) {
+    if (counters.*counter > reported.*counter)
+      (*emit)({now, EventsLost{reason, counters.*counter - reported.*counter}});
+  };
+  report("event ring full", &LiveCounters::transfers_lost);
+  report("control ring full", &LiveCounters::controls_lost);
+  report("connection table full", &LiveCounters::transfers_without_connection);
+  report("table of calls in progress full", &LiveCounters::calls_full);
+  report("target table full", &LiveCounters::targets_full);
+  report("record refused", &LiveCounters::records_refused);
+  reported = counters;
+}
+
+void LiveSource::Impl::report_clock(Time now) {
+  if (now < next_clock) return;
+  next_clock = now + clock_interval;
+  const std::int64_t offset = unix_minus_kernel();
+  if (std::abs(offset - clock_offset) < clock_tolerance.count()) return;
+  clock_offset = offset;
+  (*emit)({now, ClockSet{offset}});
+}
+
+void LiveSource::Impl::set_wish(ConnectionId connection, const std::function<void(wire_wish&)>& change) const {
+  const auto found = connections.find(connection);
+  if (found == connections.end()) return;
+  const int wishes = objects.map_fd("wishes");
+  wire_wish wish{};
+  if (bpf_map_lookup_elem(wishes, &found->second.map_key, &wish) != 0 || wish.conn != connection) wish = {};
+  wish.conn = connection;
+  change(wish);
+  bpf_map_update_elem(wishes, &found->second.map_key, &wish, BPF_ANY);
+}
+
+Result<std::unique_ptr<LiveSource>> LiveSource::open(const LiveOptions& options) {
+  auto impl = std::make_unique<Impl>();
+  impl->options = options;
+  if (auto status = impl->start(); !status) return status.error();
+  return std::unique_ptr<LiveSource>(new LiveSource(std::move(impl)));
+}
+
+LiveSource::LiveSource(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+LiveSource::~LiveSource() = default;
+
+void LiveSource::on_notice(OnNotice callback) { impl_->notice = std::move(callback); }
+
+Status LiveSource::watch(const ProcessStarted& process) {
+  impl_->sampled.erase(process.pid);
+  if (auto status = impl_->set_target(process.pid, WIRE_TARGET_WATCHED); !status) return status;
+  impl_->controls.push_back({kernel_now(), process});
+  return success();
+}
+
+Status LiveSource::sample(Pid pid) {
+  impl_->sampled.emplace(pid, true);
+  return impl_->set_target(pid, WIRE_TARGET_SAMPLED);
+}
+
+Status LiveSource::ignore(Pid pid) {
+  impl_->sampled.erase(pid);
+  return impl_->set_target(pid, WIRE_TARGET_IGNORED);
+}
+
+Status LiveSource::poll(Duration timeout, const Emit<Event>& emit) {
+  Impl& self = *impl_;
+  epoll_event woken{};
+  const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(timeout).count();
+  if (epoll_wait(self.epoll.get(), &woken, 1, static_cast<int>(milliseconds)) < 0 && errno != EINTR)
+    return Error{fmt::format("waiting for the kernel failed: {}", strerror(errno))};
+  self.emit = &emit;
+  self.settled = kernel_now() - settle_time;
+  self.drain_controls();
+  self.drain_events();
+  const Time now = kernel_now();
+  self.refill_samples(now);
+  self.report_losses(now);
+  self.report_clock(now);
+  self.emit = nullptr;
+  return success();
+}
+
+Time LiveSource::now() const { return kernel_now(); }
+
+void LiveSource::stop_payload(ConnectionId connection) {
+  impl_->set_wish(connection, [](wire_wish& wish) { wish.no_payload = 1; });
+}
+
+void LiveSource::capture_from(ConnectionId connection, Direction direction, std::uint64_t position) {
+  impl_->set_wish(connection, [&](wire_wish& wish) { wish.capture_from[index_of(direction)] = position; });
+}
+
+Status LiveSource::set_limits(std::uint32_t head_bytes, std::uint32_t tail_bytes, std::uint64_t message_budget_bytes) {
+  if (head_bytes > WIRE_HEAD_MAX || tail_bytes > WIRE_TAIL_MAX)
+    return Error{fmt::format("at most {} bytes of head and {} of tail can be captured per transfer", WIRE_HEAD_MAX,
+                             WIRE_TAIL_MAX),
+                 {},
+                 Error::Kind::usage};
+  impl_->options.transfer_head_bytes = head_bytes;
+  impl_->options.transfer_tail_bytes = tail_bytes;
+  impl_->options.message_budget_bytes = message_budget_bytes;
+  impl_->write_settings();
+  return success();
+}
+
+std::vector<Capability> LiveSource::capabilities() const { return impl_->objects.capabilities(); }
+LiveCounters LiveSource::counters() const { return impl_->read_counters(); }
+std::vector<ProgramCost> LiveSource::program_costs() const { return impl_->objects.program_costs(); }
+
+}  // namespace inferscope::source

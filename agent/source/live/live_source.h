@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/result.h"
+#include "model/capture_control.h"
+#include "model/event.h"
+#include "model/process_notice.h"
+#include "source/event_source.h"
+
+namespace inferscope::source {
+
+/// One BPF object: what it lets us see, and whether this kernel took it.
+struct Capability {
+  std::string name{};
+  std::string gives{};   ///< in words, for doctor
+  bool active = false;
+  std::string problem{};  ///< why not active; empty if active
+};
+
+struct LiveOptions {
+  std::uint32_t event_ring_bytes = 8u << 20;    ///< rounded up to a power of two
+  std::uint32_t control_ring_bytes = 1u << 20;
+  std::uint32_t connections = 16384;
+  std::uint32_t transfer_head_bytes = 16384;    ///< at most WIRE_HEAD_MAX
+  std::uint32_t transfer_tail_bytes = 4096;     ///< at most WIRE_TAIL_MAX
+  std::uint64_t message_budget_bytes = 1u << 20;
+  std::uint32_t sample_reads = 4096;            ///< reads of an unknown listener that are looked at per 10 seconds
+  std::vector<std::string> inference_paths{};   ///< beginnings of request paths that make a process watched
+  bool run_time_statistics = false;             ///< have the kernel time the BPF programs
+};
+
+/// What the kernel side counted. Names as in bpf/abi/wire.h.
+struct LiveCounters {
+  std::uint64_t transfers = 0;
+  std::uint64_t transfers_passed = 0;
+  std::uint64_t transfers_lost = 0;
+  std::uint64_t transfers_without_connection = 0;
+  std::uint64_t calls_full = 0;
+  std::uint64_t controls_passed = 0;
+  std::uint64_t controls_lost = 0;
+  std::uint64_t targets_full = 0;
+  std::uint64_t content_faults = 0;
+  std::uint64_t uring_transfers = 0;
+  std::uint64_t records_refused = 0;  ///< by the decoder; never happens unless the two sides disagree
+};
+
+struct ProgramCost {
+  std::string name{};
+  std::uint64_t runs = 0;
+  std::uint64_t total_ns = 0;
+};
+
+/// The running kernel. Needs root (CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE) and kernel BTF. Leaves nothing behind: no pin,
+/// no mount, no file; the kernel removes everything with the last descriptor.
+class LiveSource : public EventSource, public CaptureControl {
+ public:
+  static Result<std::unique_ptr<LiveSource>> open(const LiveOptions& options);
+  ~LiveSource() override;
+
+  /// Called from within poll() for each process that needs a decision.
+  void on_notice(OnNotice callback);
+
+  /// The process is watched from now on; the event becomes part of the stream.
+  Status watch(const ProcessStarted& process);
+  /// Looked at only for inference requests.
+  Status sample(Pid pid);
+  /// Never watched, also not for what it serves.
+  Status ignore(Pid pid);
+
+  Status poll(Duration timeout, const Emit<Event>& emit) override;
+  [[nodiscard]] bool finished() const override { return false; }
+  [[nodiscard]] Time now() const override;
+
+  void stop_payload(ConnectionId connection) override;
+  void capture_from(ConnectionId connection, Direction direction, std::uint64_t position) override;
+  /// Capture limits, from the next transfer on.
+  Status set_limits(std::uint32_t head_bytes, std::uint32_t tail_bytes, std::uint64_t message_budget_bytes);
+
+  [[nodiscard]] std::vector<Capability> capabilities() const;
+  [[nodiscard]] LiveCounters counters() const;
+  [[nodiscard]] std::vector<ProgramCost> program_costs() const;
+
+ private:
+  struct Impl;
+  explicit LiveSource(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace inferscope::source

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Hands records to the agent. Nothing else writes to a ring, and each record that a ring refuses is counted. */
+#ifndef INFERSCOPE_EMIT_H
+#define INFERSCOPE_EMIT_H
+
+#include "lib/maps.h"
+
+static __always_inline void fill_header(struct wire_header *header, __u16 kind, __u32 size, __u64 time_ns) {
+  header->kind = kind;
+  header->version = WIRE_VERSION;
+  header->size = size;
+  header->time_ns = time_ns;
+}
+
+/* The agent polls its rings some hundred times a second; it is woken only when a ring fills faster than that, since a
+ * wake-up for each token would cost more than everything else we do. */
+static __always_inline __u64 wake_flags(void *ring) {
+  struct wire_settings *set = get_settings();
+  if (set && bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA) > set->wake_bytes)
+    return BPF_RB_FORCE_WAKEUP;
+  return BPF_RB_NO_WAKEUP;
+}
+
+static __always_inline int emit_control(void *record, __u32 size) {
+  if (bpf_ringbuf_output(&controls, record, size, BPF_RB_NO_WAKEUP)) {
+    count(WIRE_COUNT_CONTROLS_LOST);
+    return -1;
+  }
+  count(WIRE_COUNT_CONTROLS_PASSED);
+  return 0;
+}
+
+static __always_inline int emit_event(void *record, __u32 size) {
+  if (bpf_ringbuf_output(&events, record, size, wake_flags(&events))) {
+    count(WIRE_COUNT_TRANSFERS_LOST);
+    return -1;
+  }
+  count(WIRE_COUNT_TRANSFERS_PASSED);
+  return 0;
+}
+
+#endif

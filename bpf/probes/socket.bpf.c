@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/* Capability "socket": every system call that moves bytes of a stream socket. The entry parks the arguments, the
+ * return knows how much moved. Tracepoints of single system calls, so other calls pay nearly nothing. */
+#include "lib/sample.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+#define MMSG_READ 4
+#define MMSG_COUNTED 64
+
+static __always_inline int enter(struct call *call) {
+  __u64 thread = bpf_get_current_pid_tgid();
+  struct wire_target *target = target_of(thread >> 32);
+  if (!target || target->state == WIRE_TARGET_IGNORED)
+    return 0;
+  if (target->state == WIRE_TARGET_SAMPLED && (call->direction == WIRE_SENT || target->sample_budget == 0))
+    return 0;
+  call->begin_ns = bpf_ktime_get_ns();
+  if (bpf_map_update_elem(&calls, &thread, call, BPF_ANY))
+    count(WIRE_COUNT_CALLS_FULL);
+  return 0;
+}
+
+/* A unix socket has no state tracepoint: its end shows as a read of nothing. */
+static __always_inline void end_of_stream(struct wire_conn *conn, struct call *call) {
+  if (conn->family == AF_UNIX && call->direction == WIRE_RECEIVED)
+    announce_half_close(conn, WIRE_RECEIVED);
+}
+
+static __noinline int one_message(struct wire_conn *conn, struct call *call, __u64 length) {
+  if (conn && call)
+    transfer(conn, call, length);
+  return 0;
+}
+
+/* The content of the first messages is read, the lengths of the others are counted. */
+static __always_inline void many_messages(struct wire_conn *conn, struct call *call, long messages) {
+  struct user_mmsghdr message;
+  struct call single = *call;
+  __u64 rest = 0;
+  single.shape = CALL_MSGHDR;
+  for (int i = 0; i < MMSG_COUNTED && i < messages; i++) {
+    single.buffer = call->buffer + i * sizeof(message);
+    if (bpf_probe_read_user(&message, sizeof(message), (void *)single.buffer))
+      break;
+    if (i >= MMSG_READ)
+      rest += message.size;
+    else if (message.size)
+      one_message(conn, &single, message.size);
+  }
+  single.shape = CALL_OPAQUE;
+  if (rest)
+    one_message(conn, &single, rest);
+}
+
+static __always_inline void moved(struct call *call, __s32 fd, long ret) {
+  struct socket_ref ref;
+  struct wire_conn *conn;
+  if (!socket_of_fd(fd, &ref))
+    return;
+  conn = conn_of(&ref, fd, WIRE_ROLE_UNKNOWN);
+  if (!conn)
+    return;
+  if (ret == 0)
+    end_of_stream(conn, call);
+  else if (call->shape == CALL_MMSGHDR)
+    many_messages(conn, call, ret);
+  else
+    transfer(conn, call, ret);
+}
+
+/* The shape is told again, although it was parked, so that the compiler knows it. */
+static __always_inline int leave(struct sys_exit_args *ctx, __u8 shape) {
+  __u64 thread = bpf_get_current_pid_tgid();
+  struct call *parked = bpf_map_lookup_elem(&calls, &thread);
+  struct wire_target *target;
+  struct call call;
+  if (!parked)
+    return 0;
+  call = *parked;
+  call.shape = shape;
+  bpf_map_delete_elem(&calls, &thread);
+  target = target_of(thread >> 32);
+  if (ctx->ret < 0 || !target)
+    return 0;
+  if (target->state == WIRE_TARGET_SAMPLED && !sample(target, &call, ctx->ret))
+    return 0;
+  moved(&call, call.fd, ctx->ret);
+  if (call.shape == CALL_SPLICE) {
+    call.direction = WIRE_SENT;
+    moved(&call, call.fd2, ctx->ret);
+  }
+  return 0;
+}
+
+#define CALL(name, way, form, addr, elements, descriptor, descriptor2, unless)                          \
+  SEC("tracepoint/syscalls/sys_enter_" #name) int enter_##name(struct sys_enter_args *ctx) {            \
+    struct call call = {.buffer = (addr), .count = (elements), .fd = (descriptor), .fd2 = (descriptor2), \
+                        .shape = (form), .direction = (way)};                                           \
+    return (unless) ? 0 : enter(&call);                                                                 \
+  }                                                                                                     \
+  SEC("tracepoint/syscalls/sys_exit_" #name)                                                            \
+  int exit_##name(struct sys_exit_args *ctx) { return leave(ctx, form); }
+
+#define ARG(n) (ctx->args[n])
+
+CALL(read, WIRE_RECEIVED, CALL_BYTES, ARG(1), 0, ARG(0), -1, 0)
+CALL(write, WIRE_SENT, CALL_BYTES, ARG(1), 0, ARG(0), -1, 0)
+CALL(recvfrom, WIRE_RECEIVED, CALL_BYTES, ARG(1), 0, ARG(0), -1, ARG(3) & MSG_PEEK)
+CALL(sendto, WIRE_SENT, CALL_BYTES, ARG(1), 0, ARG(0), -1, 0)
+CALL(readv, WIRE_RECEIVED, CALL_IOVEC, ARG(1), ARG(2), ARG(0), -1, 0)
+CALL(writev, WIRE_SENT, CALL_IOVEC, ARG(1), ARG(2), ARG(0), -1, 0)
+CALL(recvmsg, WIRE_RECEIVED, CALL_MSGHDR, ARG(1), 0, ARG(0), -1, ARG(2) & MSG_PEEK)
+CALL(sendmsg, WIRE_SENT, CALL_MSGHDR, ARG(1), 0, ARG(0), -1, 0)
+CALL(recvmmsg, WIRE_RECEIVED, CALL_MMSGHDR, ARG(1), ARG(2), ARG(0), -1, ARG(3) & MSG_PEEK)
+CALL(sendmmsg, WIRE_SENT, CALL_MMSGHDR, ARG(1), ARG(2), ARG(0), -1, 0)
+CALL(sendfile64, WIRE_SENT, CALL_SENDFILE, 0, 0, ARG(0), -1, 0)
+CALL(splice, WIRE_RECEIVED, CALL_SPLICE, 0, 0, ARG(0), ARG(2), 0)

@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
+# One interface target that everything of ours is compiled with: warnings are errors, sanitizers by preset.
+add_library(inferscope_options INTERFACE)
+target_compile_options(inferscope_options INTERFACE
+  -Wall -Wextra -Wconversion -Wshadow -Werror -fno-omit-frame-pointer)
+# GCC 12 to 14 see uninitialised members in moved std::variant and std::optional values (GCC bugs 80635, 105593).
+target_compile_options(inferscope_options INTERFACE $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
+target_include_directories(inferscope_options INTERFACE ${CMAKE_SOURCE_DIR}/agent ${CMAKE_SOURCE_DIR})
+if(INFERSCOPE_SANITIZE)
+  target_compile_options(inferscope_options INTERFACE -fsanitize=${INFERSCOPE_SANITIZE} -fno-sanitize-recover=all)
+  target_link_options(inferscope_options INTERFACE -fsanitize=${INFERSCOPE_SANITIZE})
+endif()
+if(INFERSCOPE_FUZZ)
+  target_compile_options(inferscope_options INTERFACE -fsanitize=fuzzer-no-link)
+endif()
