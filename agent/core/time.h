@@ -18,8 +18,14 @@ struct KernelClock {
 using Time = KernelClock::time_point;
 using Duration = std::chrono::nanoseconds;
 
-constexpr Time time_from_ns(std::uint64_t ns) { return Time{Duration{static_cast<std::int64_t>(ns)}}; }
-constexpr std::int64_t to_ns(Time time) { return time.time_since_epoch().count(); }
-constexpr double to_seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
+constexpr Time time_from_ns(std::uint64_t ns) {
+  return Time{Duration{static_cast<std::int64_t>(ns)}};
+}
+constexpr std::int64_t to_ns(Time time) {
+  return time.time_since_epoch().count();
+}
+constexpr double to_seconds(Duration duration) {
+  return std::chrono::duration<double>(duration).count();
+}
 
 }  // namespace inferscope

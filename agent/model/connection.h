@@ -16,8 +16,12 @@ enum class Direction : std::uint8_t { received, sent };  ///< seen from the watc
 enum class Role : std::uint8_t { unknown, client, server };
 enum class Family : std::uint8_t { unknown, ipv4, ipv6, unix_stream };
 
-constexpr Direction opposite(Direction d) { return d == Direction::received ? Direction::sent : Direction::received; }
-constexpr int index_of(Direction d) { return d == Direction::received ? 0 : 1; }
+constexpr Direction opposite(Direction d) {
+  return d == Direction::received ? Direction::sent : Direction::received;
+}
+constexpr int index_of(Direction d) {
+  return d == Direction::received ? 0 : 1;
+}
 
 struct Endpoint {
   Family family = Family::unknown;

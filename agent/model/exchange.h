@@ -48,48 +48,48 @@ struct Gap {
 struct Exchange {
   enum class Ending : std::uint8_t {
     open,
-    complete,          ///< response ended as its framing says
-    upgraded,          ///< became another protocol (101, or 2xx to CONNECT)
-    client_closed,     ///< client went away before the response was complete
-    server_closed,     ///< server closed before the response was complete
-    process_exited,    ///< the watched process ended
-    lost_track,        ///< a gap or bytes that are not the protocol: the end could not be seen
-    shut_down,         ///< the agent stopped watching
+    complete,        ///< response ended as its framing says
+    upgraded,        ///< became another protocol (101, or 2xx to CONNECT)
+    client_closed,   ///< client went away before the response was complete
+    server_closed,   ///< server closed before the response was complete
+    process_exited,  ///< the watched process ended
+    lost_track,      ///< a gap or bytes that are not the protocol: the end could not be seen
+    shut_down,       ///< the agent stopped watching
   };
 
   std::shared_ptr<const Connection> connection{};
-  std::uint64_t sequence = 0;   ///< number of the exchange on its connection, from 0
-  Role role = Role::unknown;    ///< of the watched process: server if it received the request
+  std::uint64_t sequence = 0;  ///< number of the exchange on its connection, from 0
+  Role role = Role::unknown;   ///< of the watched process: server if it received the request
   Pid pid = 0;
-  Tid tid = 0;                  ///< thread that moved the request's first bytes
-  std::string protocol{};       ///< "http"
-  std::string version{};        ///< "1.0", "1.1"
+  Tid tid = 0;             ///< thread that moved the request's first bytes
+  std::string protocol{};  ///< "http"
+  std::string version{};   ///< "1.0", "1.1"
 
   struct Request {
-    std::optional<Time> begin{};     ///< first byte
+    std::optional<Time> begin{};  ///< first byte
     std::optional<Time> head_end{};
-    std::optional<Time> end{};       ///< last byte of the body
+    std::optional<Time> end{};  ///< last byte of the body
     std::string method{};
-    std::string target{};            ///< as sent: path and query
+    std::string target{};  ///< as sent: path and query
     Headers headers{};
     std::uint64_t head_bytes = 0;
-    std::uint64_t body_bytes = 0;    ///< on the wire, without chunk framing
-    std::uint64_t body_hash = 0;     ///< FNV-1a 64 of the body as on the wire without framing; 0 if there is a hole
+    std::uint64_t body_bytes = 0;  ///< on the wire, without chunk framing
+    std::uint64_t body_hash = 0;   ///< of the body as on the wire without framing (assemble/body_hash.h); 0 if there is a hole
   } request{};
 
   struct Response {
-    std::optional<Time> begin{};     ///< first byte of the final (not 1xx) response
+    std::optional<Time> begin{};  ///< first byte of the final (not 1xx) response
     std::optional<Time> head_end{};
     std::optional<Time> first_body{};
     std::optional<Time> end{};
-    int status = 0;                  ///< 0: no response seen
-    std::uint32_t informational = 0; ///< how many 1xx came before it
+    int status = 0;                   ///< 0: no response seen
+    std::uint32_t informational = 0;  ///< how many 1xx came before it
     Headers headers{};
     std::uint64_t head_bytes = 0;
-    std::uint64_t body_bytes = 0;    ///< on the wire, without chunk framing
+    std::uint64_t body_bytes = 0;  ///< on the wire, without chunk framing
   } response{};
 
-  std::vector<Gap> gaps{};           ///< bounded; more are counted in gaps_total
+  std::vector<Gap> gaps{};  ///< bounded; more are counted in gaps_total
   std::uint64_t gaps_total = 0;
   Ending ending = Ending::open;
 
@@ -101,16 +101,16 @@ struct Exchange {
 /// What just became known of an exchange. `exchange` and `data` are valid during the call only.
 struct ExchangeUpdate {
   enum class Kind : std::uint8_t {
-    request_head,      ///< request line and headers
-    request_body,      ///< data: a piece of the body, content encoding removed
-    request_hole,      ///< missing: bytes of the body that were not captured
+    request_head,  ///< request line and headers
+    request_body,  ///< data: a piece of the body, content encoding removed
+    request_hole,  ///< missing: bytes of the body that were not captured
     request_end,
     response_head,
-    response_body,     ///< data: a piece of a body that is not an event stream, content encoding removed
+    response_body,  ///< data: a piece of a body that is not an event stream, content encoding removed
     response_hole,
     response_message,  ///< data: one complete SSE event's data or one NDJSON line; name: SSE event name if any
     response_end,
-    closed,            ///< the exchange is over, see ending; always the last update, always sent exactly once
+    closed,  ///< the exchange is over, see ending; always the last update, always sent exactly once
   };
 
   Kind kind{};

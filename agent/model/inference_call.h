@@ -30,8 +30,8 @@ struct InferenceCall {
     std::optional<double> presence_penalty{};
     std::optional<std::uint64_t> message_count{};
     std::optional<std::uint64_t> tool_count{};
-    std::optional<std::uint64_t> prompt_bytes{};  ///< text of prompt or messages, as JSON text
-    bool incomplete = false;  ///< a hole or broken JSON: absent fields may have been there
+    std::optional<std::uint64_t> prompt_bytes{};  ///< text in prompt or messages, unescaped; images are none
+    bool incomplete = false;                      ///< a hole or broken JSON: absent fields may have been there
   } request{};
 
   struct Response {
@@ -39,8 +39,8 @@ struct InferenceCall {
     std::optional<std::string> model{};
     std::vector<std::string> finish_reasons{};  ///< one per choice, in the order of the choices
     std::uint64_t tool_calls = 0;
-    std::uint64_t content_events = 0;           ///< events that carried generated content
-    bool incomplete = false;
+    std::uint64_t content_events = 0;  ///< events that carried generated content
+    bool incomplete = false;           ///< as in Request, or it ended early
   } response{};
 
   enum class CountSource : std::uint8_t { none, usage, engine, events };
@@ -64,7 +64,7 @@ struct InferenceCall {
   std::optional<EngineTimings> engine{};
 
   struct Failure {
-    std::string type{};   ///< error.type: the API's type or code, else the HTTP status
+    std::string type{};  ///< error.type: the API's type or code, else the HTTP status
     bool mid_stream = false;
   };
   std::optional<Failure> failure{};
@@ -72,15 +72,15 @@ struct InferenceCall {
   std::optional<Time> first_event{};  ///< first complete SSE event or NDJSON line that is not a comment or ping
   std::optional<Time> first_token{};  ///< first piece of generated content (text, reasoning or tool call)
   std::optional<Time> last_token{};
-  std::vector<Time> token_times{};    ///< of every content event, bounded; more are counted in content_events
+  std::vector<Time> token_times{};  ///< of every content event, bounded; more are counted in content_events
 };
 
 struct CallUpdate {
   enum class Kind : std::uint8_t {
-    opened,    ///< request head seen
-    request,   ///< request body understood
-    token,     ///< one more content event
-    closed,    ///< over; always the last update, exactly once for each opened
+    opened,   ///< request head seen
+    request,  ///< request body understood
+    token,    ///< one more content event
+    closed,   ///< over; always the last update, exactly once for each opened
   };
 
   Kind kind{};

@@ -14,15 +14,15 @@ namespace inferscope {
 /// it is about any process of the host; what is decided shows there as ProcessStarted.
 struct ProcessNotice {
   enum class Kind : std::uint8_t {
-    executed,              ///< a new program; may be watched already, as a child of a watched process
-    forked,                ///< child of a watched process, watched already
-    accepts_connections,   ///< nobody decided about it yet; now sampled
-    received_inference,    ///< sampled, and received an inference request: watched already
+    executed,             ///< a new program; may be watched already, as a child of a watched process
+    forked,               ///< child of a watched process, watched already
+    accepts_connections,  ///< nobody decided about it yet; now sampled
+    received_inference,   ///< sampled, and received an inference request: watched already
   };
 
   Kind kind{};
   Pid pid = 0;
-  Pid parent = 0;        ///< for forked
+  Pid parent = 0;  ///< for forked
   Time time{};
   std::string sample{};  ///< for received_inference: first bytes of the request
 };

@@ -11,6 +11,7 @@
 #include "model/connection.h"
 #include "model/exchange.h"
 #include "model/inference_call.h"
+#include "model/time_math.h"
 
 namespace inferscope {
 
@@ -30,34 +31,34 @@ struct ProcessIdentity {
 /// One request as one process served it (role server) or made it (role client), ready to be shown and exported.
 struct RequestTrace {
   TraceId trace_id{};
-  SpanId span_id{};                        ///< of the HTTP span
-  std::optional<SpanId> call_span_id{};    ///< of the GenAI span below it; absent for plain HTTP
+  SpanId span_id{};                      ///< of the HTTP span
+  std::optional<SpanId> call_span_id{};  ///< of the GenAI span below it; absent for plain HTTP
   std::optional<SpanId> parent_span_id{};
-  std::string trace_state{};               ///< tracestate header, passed on
+  std::string trace_state{};  ///< tracestate header, passed on
 
   Role role = Role::unknown;
   ProcessIdentity process{};
   Tid tid = 0;
   Connection connection{};
 
-  std::int64_t unix_minus_kernel_ns = 0;   ///< add to a kernel time for the wall clock
+  std::int64_t unix_minus_kernel_ns = 0;  ///< add to a kernel time for the wall clock
   Time begin{};
-  Time end{};                              ///< for one in flight: now
+  Time end{};  ///< for one in flight: now
 
   Exchange exchange{};
   InferenceCall call{};
 
   Outcome outcome = Outcome::in_flight;
   bool complete = true;
-  std::string lost{};                      ///< why not complete; empty if complete
+  std::string lost{};  ///< why not complete; empty if complete
 
-  std::optional<Duration> time_to_first_byte{};   ///< from the request's first byte, as all of these
+  std::optional<Duration> time_to_first_byte{};  ///< from the request's first byte, as all of these
   std::optional<Duration> time_to_first_event{};
   std::optional<Duration> time_to_first_token{};
   /// (last token - first token) / (output tokens - 1), successful requests of two tokens or more.
   std::optional<Duration> time_per_output_token{};
 
-  [[nodiscard]] std::int64_t unix_ns(Time time) const { return to_ns(time) + unix_minus_kernel_ns; }
+  [[nodiscard]] std::int64_t unix_ns(Time time) const { return saturating_add(to_ns(time), unix_minus_kernel_ns); }
 };
 
 }  // namespace inferscope

@@ -24,7 +24,9 @@ std::optional<Record> read_as(std::span<const std::byte> bytes) {
   return record;
 }
 
-Error malformed(const char* what) { return Error{fmt::format("ring record refused: {}", what)}; }
+Error malformed(const char* what) {
+  return Error{fmt::format("ring record refused: {}", what)};
+}
 
 std::string address_text(int family, const __u8* bytes) {
   std::array<char, INET6_ADDRSTRLEN> text{};

@@ -14,7 +14,9 @@
 namespace inferscope::test {
 namespace {
 
-iovec part(const char* text) { return {const_cast<char*>(text), std::strlen(text)}; }
+iovec part(const char* text) {
+  return {const_cast<char*>(text), std::strlen(text)};
+}
 
 TEST(SocketBpf, AllCapabilitiesAreActiveOnThisKernel) {
   TracedProcess traced;
@@ -151,7 +153,9 @@ struct CallCase {
   bool received_readable;
 };
 
-void PrintTo(const CallCase& call, std::ostream* out) { *out << call.name; }
+void PrintTo(const CallCase& call, std::ostream* out) {
+  *out << call.name;
+}
 
 class SocketCalls : public testing::TestWithParam<CallCase> {};
 
@@ -288,7 +292,8 @@ TEST(SocketBpf, NonBlockingConnectIsAClient) {
     std::uint16_t port = 0;
     const int listener = listen_tcp(AF_INET, &port);
     const int client = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-    const sockaddr_in address{.sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_zero = {}};
+    const sockaddr_in address{
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_zero = {}};
     (void)connect(client, reinterpret_cast<const sockaddr*>(&address), sizeof(address));
     const int server = accept(listener, nullptr, nullptr);
     send_all(server, "x");

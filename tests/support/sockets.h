@@ -54,7 +54,8 @@ inline int listen_tcp(int family, std::uint16_t* port) {
 inline int connect_tcp(int family, std::uint16_t port) {
   const int fd = socket(family, SOCK_STREAM, 0);
   if (family == AF_INET) {
-    sockaddr_in address{.sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_zero = {}};
+    sockaddr_in address{
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_zero = {}};
     if (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0) return -1;
   } else {
     sockaddr_in6 address{};

@@ -43,7 +43,8 @@ constexpr std::array embedded_objects{
 
 std::string error_text(int error) {
   const int code = error < 0 ? -error : error;
-  if (code == EPERM || code == EACCES) return fmt::format("{} (needs root, or CAP_BPF and CAP_PERFMON)", strerror(code));
+  if (code == EPERM || code == EACCES)
+    return fmt::format("{} (needs root, or CAP_BPF and CAP_PERFMON)", strerror(code));
   return strerror(code);
 }
 
@@ -87,7 +88,9 @@ int keep_message(libbpf_print_level level, const char* format, va_list arguments
 
 }  // namespace
 
-BpfObjects::BpfObjects() { libbpf_set_print(keep_message); }
+BpfObjects::BpfObjects() {
+  libbpf_set_print(keep_message);
+}
 
 BpfObjects::~BpfObjects() {
   for (Loaded& loaded : objects_)
@@ -99,8 +102,7 @@ Status BpfObjects::load(const LiveOptions& options) {
   if (access("/sys/kernel/btf/vmlinux", R_OK) != 0)
     return Error{"this kernel tells no type information (/sys/kernel/btf/vmlinux)",
                  "use a kernel built with CONFIG_DEBUG_INFO_BTF; the kernels of current distributions are"};
-  if (geteuid() != 0)
-    return Error{"loading the probes is not permitted", "run as root", Error::Kind::not_permitted};
+  if (geteuid() != 0) return Error{"loading the probes is not permitted", "run as root", Error::Kind::not_permitted};
   for (const Embedded& row : embedded_objects) {
     capabilities_.push_back({row.name, row.gives});
     const auto status =
@@ -108,8 +110,7 @@ Status BpfObjects::load(const LiveOptions& options) {
     if (!status) capabilities_.back().problem = status.error().text();
   }
   if (!objects_.empty()) return success();
-  return Error{"the kernel took none of the probes: " + capabilities_.front().problem,
-               "'inferscope doctor' says more"};
+  return Error{"the kernel took none of the probes: " + capabilities_.front().problem, "'inferscope doctor' says more"};
 }
 
 Status BpfObjects::load_one(std::size_t capability, const void* bytes, std::size_t size, const LiveOptions& options) {

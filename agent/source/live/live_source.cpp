@@ -35,7 +35,8 @@ constexpr Duration sample_interval = std::chrono::seconds(10);
 Time kernel_now() {
   timespec now{};
   clock_gettime(CLOCK_MONOTONIC, &now);
-  return time_from_ns(static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000u + static_cast<std::uint64_t>(now.tv_nsec));
+  return time_from_ns(static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000u +
+                      static_cast<std::uint64_t>(now.tv_nsec));
 }
 
 std::int64_t unix_minus_kernel() {
@@ -71,8 +72,8 @@ struct LiveSource::Impl {
   Ring event_ring{};
   Fd epoll{};
 
-  std::deque<Event> controls{};       ///< decided, waiting for their turn in time
-  std::deque<Deferred> deferred{};    ///< transfers that were too young in the last poll
+  std::deque<Event> controls{};     ///< decided, waiting for their turn in time
+  std::deque<Deferred> deferred{};  ///< transfers that were too young in the last poll
   std::unordered_map<ConnectionId, OpenConnection> connections{};
   std::unordered_map<Pid, bool> sampled{};
   std::uint64_t refused = 0;
@@ -333,7 +334,9 @@ Result<std::unique_ptr<LiveSource>> LiveSource::open(const LiveOptions& options)
 LiveSource::LiveSource(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 LiveSource::~LiveSource() = default;
 
-void LiveSource::on_notice(OnNotice callback) { impl_->notice = std::move(callback); }
+void LiveSource::on_notice(OnNotice callback) {
+  impl_->notice = std::move(callback);
+}
 
 Status LiveSource::watch(const ProcessStarted& process) {
   impl_->sampled.erase(process.pid);
@@ -370,7 +373,9 @@ Status LiveSource::poll(Duration timeout, const Emit<Event>& emit) {
   return success();
 }
 
-Time LiveSource::now() const { return kernel_now(); }
+Time LiveSource::now() const {
+  return kernel_now();
+}
 
 void LiveSource::stop_payload(ConnectionId connection) {
   impl_->set_wish(connection, [](wire_wish& wish) { wish.no_payload = 1; });
@@ -393,8 +398,14 @@ Status LiveSource::set_limits(std::uint32_t head_bytes, std::uint32_t tail_bytes
   return success();
 }
 
-std::vector<Capability> LiveSource::capabilities() const { return impl_->objects.capabilities(); }
-LiveCounters LiveSource::counters() const { return impl_->read_counters(); }
-std::vector<ProgramCost> LiveSource::program_costs() const { return impl_->objects.program_costs(); }
+std::vector<Capability> LiveSource::capabilities() const {
+  return impl_->objects.capabilities();
+}
+LiveCounters LiveSource::counters() const {
+  return impl_->read_counters();
+}
+std::vector<ProgramCost> LiveSource::program_costs() const {
+  return impl_->objects.program_costs();
+}
 
 }  // namespace inferscope::source

@@ -18,21 +18,21 @@ namespace inferscope::source {
 /// One BPF object: what it lets us see, and whether this kernel took it.
 struct Capability {
   std::string name{};
-  std::string gives{};   ///< in words, for doctor
+  std::string gives{};  ///< in words, for doctor
   bool active = false;
   std::string problem{};  ///< why not active; empty if active
 };
 
 struct LiveOptions {
-  std::uint32_t event_ring_bytes = 8u << 20;    ///< rounded up to a power of two
+  std::uint32_t event_ring_bytes = 8u << 20;  ///< rounded up to a power of two
   std::uint32_t control_ring_bytes = 1u << 20;
   std::uint32_t connections = 16384;
-  std::uint32_t transfer_head_bytes = 16384;    ///< at most WIRE_HEAD_MAX
-  std::uint32_t transfer_tail_bytes = 4096;     ///< at most WIRE_TAIL_MAX
+  std::uint32_t transfer_head_bytes = 16384;  ///< at most WIRE_HEAD_MAX
+  std::uint32_t transfer_tail_bytes = 4096;   ///< at most WIRE_TAIL_MAX
   std::uint64_t message_budget_bytes = 1u << 20;
-  std::uint32_t sample_reads = 4096;            ///< reads of an unknown listener that are looked at per 10 seconds
-  std::vector<std::string> inference_paths{};   ///< beginnings of request paths that make a process watched
-  bool run_time_statistics = false;             ///< have the kernel time the BPF programs
+  std::uint32_t sample_reads = 4096;           ///< reads of an unknown listener that are looked at per 10 seconds
+  std::vector<std::string> inference_paths{};  ///< beginnings of request paths that make a process watched
+  bool run_time_statistics = false;            ///< have the kernel time the BPF programs
 };
 
 /// What the kernel side counted. Names as in bpf/abi/wire.h.

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "assemble/content_mask.h"
+
+#include <algorithm>
+#include <array>
+
+#include "assemble/content_decoder.h"
+#include "assemble/content_framing.h"
+#include "assemble/http1_syntax.h"
+
+namespace inferscope::assemble {
+namespace {
+
+constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
+constexpr std::array<std::string_view, 4> field_names{"data", "event", "id", "retry"};
+constexpr std::size_t longest_event_name = 64;
+
+/// Clients often send JSON without saying so; what is not JSON is masked as soon as it shows.
+bool may_be_json(std::string_view content_type) {
+  const std::string_view type = media_type(content_type);
+  constexpr std::string_view suffix = "+json";
+  return type.empty() || http1::equal_ignoring_case(type, "application/json") ||
+         http1::equal_ignoring_case(type, "application/x-www-form-urlencoded") ||
+         (type.size() > suffix.size() && http1::equal_ignoring_case(type.substr(type.size() - suffix.size()), suffix));
+}
+
+constexpr bool is_event_name(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' || c == '-';
+}
+
+}  // namespace
+
+void ContentMask::begin(std::string_view content_type, std::string_view content_encoding) {
+  kind_ = Kind::opaque;
+  json_.reset();
+  skipping_ = last_was_return_ = value_begins_ = false;
+  field_ = Field::name;
+  line_is_blank_ = true;
+  mark_ = 0;
+  name_.clear();
+  if (encoding_of(content_encoding) != Encoding::identity) return;
+  switch (content_kind(content_type)) {
+    case ContentKind::event_stream:
+      kind_ = Kind::events;
+      return;
+    case ContentKind::json_lines:
+      kind_ = Kind::lines;
+      return;
+    case ContentKind::other:
+      if (may_be_json(content_type)) kind_ = Kind::json;
+  }
+}
+
+void ContentMask::feed(std::string_view piece, MaskOutput& output) {
+  switch (kind_) {
+    case Kind::opaque:
+      return;
+    case Kind::json:
+      return json_.feed(piece, output);
+    case Kind::lines:
+      return feed_lines(piece, output);
+    case Kind::events:
+      return feed_events(piece, output);
+  }
+}
+
+void ContentMask::hole() {
+  json_.lose();
+  skipping_ = true;
+  line_is_blank_ = last_was_return_ = false;
+  mark_ = byte_order_mark.size();
+}
+
+void ContentMask::feed_lines(std::string_view piece, MaskOutput& output) {
+  while (!piece.empty()) {
+    const std::size_t end = piece.find('\n');
+    if (!skipping_) json_.feed(piece.substr(0, end), output);
+    if (end == std::string_view::npos) return;
+    output.keep(piece.substr(end, 1));
+    piece.remove_prefix(end + 1);
+    json_.reset();
+    skipping_ = false;
+  }
+}
+
+void ContentMask::feed_events(std::string_view piece, MaskOutput& output) {
+  while (!piece.empty()) {
+    const char c = piece[0];
+    const std::string_view byte = piece.substr(0, 1);
+    if (c == '\r' || c == '\n') {
+      output.keep(byte);
+      event_line_end(c);
+      piece.remove_prefix(1);
+    } else if (!skipping_ && !value_begins_ && (field_ == Field::data || field_ == Field::other)) {
+      const std::string_view value = piece.substr(0, piece.find_first_of("\r\n"));
+      feed_value(value, output);
+      piece.remove_prefix(value.size());
+    } else {
+      last_was_return_ = false;
+      if (!skipping_) event_byte(byte, output);
+      line_is_blank_ = false;
+      piece.remove_prefix(1);
+    }
+  }
+}
+
+void ContentMask::event_line_end(char c) {
+  mark_ = byte_order_mark.size();
+  if (c == '\n' && last_was_return_) {  // the second half of CR LF
+    last_was_return_ = false;
+    return;
+  }
+  last_was_return_ = c == '\r';
+  if (line_is_blank_) {
+    json_.reset();
+    skipping_ = false;
+  }
+  line_is_blank_ = true;
+  field_ = Field::name;
+  value_begins_ = false;
+  name_.clear();
+}
+
+void ContentMask::event_byte(std::string_view byte, MaskOutput& output) {
+  if (mark_ < byte_order_mark.size()) {
+    if (byte[0] == byte_order_mark[mark_]) {
+      output.keep(byte);
+      line_is_blank_ = ++mark_ == byte_order_mark.size();
+      return;
+    }
+    mark_ = byte_order_mark.size();
+  }
+  if (field_ == Field::name) return take_field_name(byte, output);
+  if (value_begins_) {
+    value_begins_ = false;
+    if (byte[0] == ' ') {
+      output.keep(byte);
+      return;
+    }
+  }
+  feed_value(byte, output);
+}
+
+void ContentMask::feed_value(std::string_view value, MaskOutput& output) {
+  switch (field_) {
+    case Field::data:
+      return json_.feed(value, output);
+    case Field::event:
+      for (std::size_t i = 0; i < value.size(); ++i)
+        if (is_event_name(value[i]) && event_size_++ < longest_event_name) output.keep(value.substr(i, 1));
+      return;
+    case Field::retry:
+      for (std::size_t i = 0; i < value.size(); ++i)
+        if (value[i] >= '0' && value[i] <= '9') output.keep(value.substr(i, 1));
+      return;
+    case Field::name:
+    case Field::other:
+      return;
+  }
+}
+
+void ContentMask::take_field_name(std::string_view byte, MaskOutput& output) {
+  if (byte[0] == ':') {
+    // No name at all is a comment.
+    field_ = name_ == "data"    ? Field::data
+             : name_ == "event" ? Field::event
+             : name_ == "retry" ? Field::retry
+                                : Field::other;
+    value_begins_ = true;
+    event_size_ = 0;
+    output.keep(byte);
+    return;
+  }
+  name_.push_back(byte[0]);
+  const bool known = std::any_of(field_names.begin(), field_names.end(),
+                                 [this](std::string_view name) { return name.starts_with(name_); });
+  if (known) {
+    output.keep(byte);
+  } else {
+    field_ = Field::other;
+  }
+}
+
+}  // namespace inferscope::assemble

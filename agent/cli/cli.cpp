@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/cli.h"
+
+#include <fmt/format.h>
+#include <signal.h>
+
+#include <array>
+#include <cstdio>
+
+namespace inferscope::cli {
+namespace {
+
+constexpr std::array commands{add_run, add_trace, add_doctor, add_record, add_replay};
+
+std::atomic<bool> stop_requested = false;
+
+}  // namespace
+
+int fail(const Error& error) {
+  fmt::print(stderr, "inferscope: {}\n", error.cause);
+  if (!error.remedy.empty()) fmt::print(stderr, "            {}\n", error.remedy);
+  switch (error.kind) {
+    case Error::Kind::usage:
+      return exit_usage;
+    case Error::Kind::not_permitted:
+      return exit_not_permitted;
+    case Error::Kind::failed:
+      break;
+  }
+  return exit_failed;
+}
+
+const std::atomic<bool>& stop_on_signal() {
+  struct sigaction action {};
+  action.sa_handler = [](int) { stop_requested = true; };
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+  return stop_requested;
+}
+
+int main(int argc, char** argv) {
+  signal(SIGPIPE, SIG_IGN);  // `inferscope trace | head` ends quietly
+  CLI::App app{
+      "Watches LLM inference servers from the kernel: every request with its tokens and times, without touching the "
+      "servers.",
+      "inferscope"};
+  app.set_version_flag("--version", INFERSCOPE_VERSION);
+  app.require_subcommand(1);
+  app.failure_message(CLI::FailureMessage::help);
+  Chosen chosen;
+  for (const auto add : commands) add(app, chosen);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? exit_done : exit_usage;
+  }
+  return chosen();
+}
+
+}  // namespace inferscope::cli

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <memory>
+
+#include "cli/api_client.h"
+#include "cli/cli.h"
+#include "runtime/agent.h"
+#include "runtime/config.h"
+#include "source/live/live_source.h"
+
+namespace inferscope::cli {
+namespace {
+
+struct Options {
+  std::string config{};
+  bool all = false;
+};
+
+/// What no probe of this version shows, whatever the kernel.
+struct Blind {
+  const char* what;
+  const char* remedy;
+};
+constexpr Blind blind_spots[] = {
+    {"content of io_uring transfers", "lengths and times are counted; such requests are marked incomplete"},
+    {"TLS: encrypted connections", "bytes and times only; read the plain side of a proxy on this host"},
+    {"HTTP/2 and gRPC", "bytes and times only"},
+    {"32-bit programs' system calls", "none: tracepoints do not fire for them"},
+    {"what happens between processes in shared memory", "none in this version"},
+};
+
+void print_kernel() {
+  utsname system{};
+  uname(&system);
+  fmt::print("Host\n  {:<14} {} {} ({})\n", "kernel", system.sysname, system.release, system.machine);
+  fmt::print("  {:<14} {}\n", "types (BTF)",
+             access("/sys/kernel/btf/vmlinux", R_OK) == 0 ? "yes" : "no: CONFIG_DEBUG_INFO_BTF is missing");
+  fmt::print("  {:<14} {}\n\n", "user", geteuid() == 0 ? "root" : "not root: probes cannot be loaded");
+}
+
+int print_probes(const runtime::Config& config) {
+  fmt::print("Probes\n");
+  auto source = source::LiveSource::open(runtime::live_options(config));
+  if (!source) {
+    fmt::print("  none: {}\n\n", source.error().text());
+    return source.error().kind == Error::Kind::not_permitted ? exit_not_permitted : exit_failed;
+  }
+  for (const auto& capability : (*source)->capabilities())
+    fmt::print("  {:<14} {:<4} {}{}\n", capability.name, capability.active ? "on" : "off", capability.gives,
+               capability.problem.empty() ? "" : "\n                      " + capability.problem);
+  fmt::print("\n");
+  return exit_done;
+}
+
+const char* name_of(discover::Verdict verdict) {
+  switch (verdict) {
+    case discover::Verdict::watched:
+      return "watched";
+    case discover::Verdict::sampled:
+      return "sampled";
+    case discover::Verdict::ignored:
+      return "ignored";
+    case discover::Verdict::none:
+      break;
+  }
+  return "not watched";
+}
+
+void print_candidates(const runtime::Config& config, bool all) {
+  discover::Discovery discovery(config.watch, discover::ProcReader(), {});
+  fmt::print("Processes\n");
+  std::size_t shown = 0, sampled = 0;
+  for (const auto& candidate : discovery.candidates()) {
+    if (candidate.verdict == discover::Verdict::sampled) {
+      ++sampled;
+      if (!all) continue;
+    }
+    fmt::print("  {:<8} {:<18} {:<9} {}\n", candidate.process.pid, candidate.process.name.substr(0, 18),
+               name_of(candidate.verdict), candidate.reason);
+    ++shown;
+  }
+  if (shown == 0) fmt::print("  no inference server is running\n");
+  if (sampled > 0 && !all)
+    fmt::print(
+        "  and {} listening processes that are watched once they receive an inference request (--all lists them)\n",
+        sampled);
+  fmt::print("\n");
+}
+
+void print_blind_spots() {
+  fmt::print("Not visible\n");
+  for (const Blind& blind : blind_spots) fmt::print("  {:<48} {}\n", blind.what, blind.remedy);
+  fmt::print("\n");
+}
+
+void print_agent(const std::string& socket) {
+  fmt::print("Agent\n");
+  const auto status = ask_agent(socket, "/v1/status", [](std::string_view line) {
+    fmt::print("  running: {}\n", line);
+    return true;
+  });
+  if (!status) fmt::print("  not running: {}\n", status.error().text());
+}
+
+int doctor(const Options& options) {
+  auto config = runtime::load_config(options.config);
+  if (!config) return fail(config.error());
+  print_kernel();
+  const int result = print_probes(*config);
+  print_candidates(*config, options.all);
+  print_blind_spots();
+  print_agent(config->api.socket);
+  return result;
+}
+
+}  // namespace
+
+void add_doctor(CLI::App& app, Chosen& chosen) {
+  auto* command = app.add_subcommand(
+      "doctor", "What this kernel and host allow, which processes are watched, and what is not visible");
+  const auto options = std::make_shared<Options>();
+  command->add_option("-c,--config", options->config, "Configuration file (YAML)")->check(CLI::ExistingFile);
+  command->add_flag("-a,--all", options->all, "Every process that listens, too");
+  command->callback([options, &chosen] { chosen = [options] { return doctor(*options); }; });
+}
+
+}  // namespace inferscope::cli

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "discover/process_info.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <fstream>
+#include <sstream>
+#include <system_error>
+
+namespace inferscope::discover {
+namespace {
+
+namespace fs = std::filesystem;
+constexpr std::size_t command_line_limit = 4096;
+constexpr std::size_t file_limit = 16u << 20;  // a process may have tens of thousands of mappings
+
+std::string read_file(const fs::path& path, std::size_t limit = file_limit) {
+  std::ifstream file(path, std::ios::binary);
+  std::string text;
+  char buffer[16384];
+  while (text.size() < limit && (file.read(buffer, sizeof(buffer)), file.gcount() > 0))
+    text.append(buffer, static_cast<std::size_t>(file.gcount()));
+  return text;
+}
+
+std::string read_link(const fs::path& path) {
+  std::error_code error;
+  const fs::path target = fs::read_symlink(path, error);
+  return error ? std::string() : target.string();
+}
+
+template <class Number>
+std::optional<Number> parse(std::string_view text, int base = 10) {
+  Number number{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number, base);
+  if (error != std::errc() || end == text.data()) return std::nullopt;
+  return number;
+}
+
+std::uint64_t ticks_to_ns(std::uint64_t ticks) {
+  const long per_second = sysconf(_SC_CLK_TCK);
+  return ticks * (1'000'000'000u / static_cast<std::uint64_t>(per_second > 0 ? per_second : 100));
+}
+
+/// /proc/PID/stat: the name stands in parentheses and may hold anything, so fields count from the last one.
+bool parse_stat(const std::string& stat, ProcessInfo& info) {
+  const auto open = stat.find('(');
+  const auto close = stat.rfind(')');
+  if (open == std::string::npos || close == std::string::npos || close < open) return false;
+  info.name = stat.substr(open + 1, close - open - 1);
+  std::istringstream rest(stat.substr(close + 1));
+  std::string field;
+  for (int number = 3; rest >> field; ++number) {
+    if (number == 4) info.parent = parse<Pid>(field).value_or(0);
+    if (number == 22) {
+      info.start_time_ns = ticks_to_ns(parse<std::uint64_t>(field).value_or(0));
+      return true;
+    }
+  }
+  return false;
+}
+
+std::vector<std::string> parse_cgroups(const std::string& text) {
+  std::vector<std::string> paths;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    const auto second = line.find(':', line.find(':') + 1);
+    if (second != std::string::npos) paths.push_back(line.substr(second + 1));
+  }
+  return paths;
+}
+
+/// Inode and port of each listening socket of /proc/net/tcp and tcp6.
+void parse_tcp_listeners(const std::string& text, std::map<std::uint64_t, std::uint16_t>& listeners) {
+  std::istringstream lines(text);
+  std::string line;
+  std::getline(lines, line);
+  while (std::getline(lines, line)) {
+    std::istringstream fields(line);
+    std::string slot, local, remote, state, queues, timer, retransmits, uid, timeout, inode;
+    fields >> slot >> local >> remote >> state >> queues >> timer >> retransmits >> uid >> timeout >> inode;
+    const auto colon = local.rfind(':');
+    if (state != "0A" || colon == std::string::npos) continue;
+    const auto port = parse<std::uint16_t>(std::string_view(local).substr(colon + 1), 16);
+    const auto number = parse<std::uint64_t>(inode);
+    if (port && number) listeners[*number] = *port;
+  }
+}
+
+/// /proc/net/unix: flag 0x10000 (SO_ACCEPTCON) marks a listener.
+void parse_unix_listeners(const std::string& text, std::map<std::uint64_t, std::uint16_t>& listeners) {
+  std::istringstream lines(text);
+  std::string line;
+  std::getline(lines, line);
+  while (std::getline(lines, line)) {
+    std::istringstream fields(line);
+    std::string address, references, protocol, flags, type, state, inode;
+    fields >> address >> references >> protocol >> flags >> type >> state >> inode;
+    const auto number = parse<std::uint64_t>(inode);
+    if (number && type == "0001" && (parse<std::uint32_t>(flags, 16).value_or(0) & 0x10000u) != 0)
+      listeners[*number] = 0;
+  }
+}
+
+}  // namespace
+
+std::vector<Pid> ProcReader::pids() const {
+  std::vector<Pid> pids;
+  std::error_code error;
+  for (fs::directory_iterator it(root_, error), end; !error && it != end; it.increment(error))
+    if (const auto pid = parse<Pid>(it->path().filename().string())) pids.push_back(*pid);
+  std::sort(pids.begin(), pids.end());
+  return pids;
+}
+
+std::optional<ProcessInfo> ProcReader::read(Pid pid) const {
+  const fs::path folder = root_ / std::to_string(pid);
+  ProcessInfo info{.pid = pid};
+  if (!parse_stat(read_file(folder / "stat"), info)) return std::nullopt;
+  info.executable = read_link(folder / "exe");
+  info.command_line = read_file(folder / "cmdline", command_line_limit);
+  std::replace(info.command_line.begin(), info.command_line.end(), '\0', ' ');
+  while (!info.command_line.empty() && info.command_line.back() == ' ') info.command_line.pop_back();
+  if (info.command_line.size() > command_line_limit) info.command_line.resize(command_line_limit);
+  info.cgroups = parse_cgroups(read_file(folder / "cgroup"));
+  std::istringstream status(read_file(folder / "status"));
+  for (std::string line; std::getline(status, line);)
+    if (line.starts_with("Uid:")) info.uid = parse<std::uint32_t>(std::string_view(line).substr(5)).value_or(0);
+  return info;
+}
+
+std::set<std::string> ProcReader::mapped_libraries(Pid pid) const {
+  std::set<std::string> names;
+  std::istringstream maps(read_file(root_ / std::to_string(pid) / "maps"));
+  std::string last;
+  for (std::string line; std::getline(maps, line);) {
+    const auto path = line.find('/');
+    if (path == std::string::npos || line.compare(path, std::string::npos, last) == 0) continue;
+    last = line.substr(path);
+    names.insert(last.substr(last.rfind('/') + 1));
+  }
+  return names;
+}
+
+const ProcReader::Listeners& ProcReader::listeners_of(Pid pid) {
+  const fs::path folder = root_ / std::to_string(pid);
+  const auto [entry, added] = sockets_.try_emplace(read_link(folder / "ns/net"));
+  if (added) {
+    parse_tcp_listeners(read_file(folder / "net/tcp"), entry->second);
+    parse_tcp_listeners(read_file(folder / "net/tcp6"), entry->second);
+    parse_unix_listeners(read_file(folder / "net/unix"), entry->second);
+  }
+  return entry->second;
+}
+
+std::set<std::uint16_t> ProcReader::listening_ports(Pid pid) {
+  std::set<std::uint16_t> ports;
+  const Listeners& listeners = listeners_of(pid);
+  if (listeners.empty()) return ports;
+  std::error_code error;
+  constexpr std::string_view prefix = "socket:[";
+  for (fs::directory_iterator it(root_ / std::to_string(pid) / "fd", error), end; !error && it != end;
+       it.increment(error)) {
+    const std::string target = read_link(it->path());
+    if (!target.starts_with(prefix)) continue;
+    const auto inode = parse<std::uint64_t>(std::string_view(target).substr(prefix.size()));
+    if (const auto found = inode ? listeners.find(*inode) : listeners.end(); found != listeners.end())
+      ports.insert(found->second);
+  }
+  return ports;
+}
+
+}  // namespace inferscope::discover

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "interpret/dialects.h"
+
+#include <algorithm>
+#include <array>
+#include <string>
+
+#include "interpret/inference_paths.h"
+#include "model/text.h"
+
+namespace inferscope::interpret {
+namespace {
+
+/// The one table: the first rule that fits decides.
+constexpr std::array dialects{&openai_dialect, &llamacpp_dialect};
+
+/// Paths that mark an inference server though their dialect is not read yet.
+constexpr std::array<std::string_view, 7> further_paths{"/v1/responses", "/v1/messages", "/api/chat", "/api/generate",
+                                                        "/generate",     "/v2/models/",  "/v1/rerank"};
+
+/// The type or code of an error if it looks like one: anything else could be text of the request.
+std::string label(const Json& value) {
+  if (const auto code = integer_of(value)) return std::to_string(*code);
+  const std::string_view text = text_of(value);
+  const bool word = text.size() <= 64 && std::all_of(text.begin(), text.end(), [](char c) {
+                      return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+                             c == '-' || c == '.';
+                    });
+  return word ? std::string(text) : std::string();
+}
+
+std::string error_label(const Json& error) {
+  for (const std::string_view name : {"type", "code"}) {
+    const Json* value = member(error, name);
+    if (value == nullptr) continue;
+    std::string text = label(*value);
+    if (!text.empty()) return text;
+  }
+  return {};
+}
+
+}  // namespace
+
+DialectMatch find_dialect(std::string_view method, std::string_view path) {
+  if (method != "POST") return {};
+  while (path.size() > 1 && path.ends_with('/')) path.remove_suffix(1);
+  for (const Dialect* dialect : dialects)
+    for (const PathRule& rule : dialect->paths)
+      if (path.ends_with(rule.path)) return {dialect, rule.operation};
+  return {};
+}
+
+std::vector<std::string> inference_paths() {
+  std::vector<std::string> paths;
+  for (const Dialect* dialect : dialects)
+    for (const PathRule& rule : dialect->paths)
+      if (rule.marks_server) paths.emplace_back(rule.path);
+  paths.insert(paths.end(), further_paths.begin(), further_paths.end());
+  return paths;
+}
+
+bool read_error(const Json& body, InferenceCall& call, bool is_error) {
+  const Json* error = member(body, "error");
+  const bool none =
+      error == nullptr || error->IsNull() || error->IsFalse() || (error->IsString() && error->GetStringLength() == 0);
+  if (none) {
+    const Json* object = member(body, "object");
+    if (!is_error && (object == nullptr || text_of(*object) != "error")) return false;
+    error = &body;
+  }
+  call.failure = InferenceCall::Failure{};
+  call.failure->type = error_label(*error);
+  return true;
+}
+
+void read_timings(const Json& timings, InferenceCall& call) {
+  if (!timings.IsObject()) return;
+  if (!call.engine) call.engine = InferenceCall::EngineTimings{};
+  auto& engine = *call.engine;
+  for (const auto& entry : timings.GetObject()) {
+    const std::string_view name = name_of_member(entry);
+    if (name == "prompt_ms") engine.prompt_ms = number_of(entry.value);
+    if (name == "prompt_n") engine.prompt_tokens = count_of(entry.value);
+    if (name == "predicted_ms") engine.predicted_ms = number_of(entry.value);
+    if (name == "predicted_n") engine.predicted_tokens = count_of(entry.value);
+    if (name == "cache_n") engine.cached_tokens = count_of(entry.value);
+  }
+}
+
+void set_finish_reason(InferenceCall& call, std::uint64_t choice, std::string_view reason) {
+  if (choice >= choice_limit) return;
+  auto& reasons = call.response.finish_reasons;
+  if (reasons.size() <= choice) reasons.resize(static_cast<std::size_t>(choice) + 1);
+  reasons[static_cast<std::size_t>(choice)] = clean_text(reason, 64);
+}
+
+std::uint64_t text_bytes(const Json& value) {
+  if (value.IsString()) return value.GetStringLength();
+  if (!value.IsArray()) return 0;
+  std::uint64_t bytes = 0;
+  for (const Json& element : value.GetArray()) {
+    bytes += text_of(element).size();
+    const Json* content = member(element, "content");
+    if (content == nullptr) continue;
+    bytes += text_of(*content).size();
+    if (!content->IsArray()) continue;
+    for (const Json& part : content->GetArray())
+      if (const Json* text = member(part, "text")) bytes += text_of(*text).size();
+  }
+  return bytes;
+}
+
+}  // namespace inferscope::interpret

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "interpret/json.h"
+#include "model/inference_call.h"
+
+namespace inferscope::interpret {
+
+/// A call being read: what is handed on, and what only the reading of the next piece needs.
+struct Reading {
+  InferenceCall call{};
+  std::vector<std::uint64_t> tool_calls{};  ///< distinct calls of tools, by choice and index
+  std::vector<std::uint64_t> evaluated{};   ///< the engine's own counts by choice: prompt tokens …
+  std::vector<std::uint64_t> predicted{};   ///< … and generated tokens
+  std::uint64_t event_tokens = 0;           ///< tokens that the content events said they carry …
+  std::uint64_t counted_events = 0;         ///< … and how many of the events said so
+};
+
+/// A request to a path that ends so is in the dialect.
+struct PathRule {
+  std::string_view path{};       ///< whole segments; anything may stand before
+  std::string_view operation{};  ///< gen_ai.operation.name
+  bool marks_server = true;      ///< one of inference_paths()
+};
+
+/// How one API says things in JSON. The functions set what they find and leave the rest.
+struct Dialect {
+  std::string_view name{};
+  std::span<const PathRule> paths{};  ///< of POST requests
+  /// False if this is no request of the dialect, whatever its path.
+  bool (*read_request)(const Json& body, Reading& reading) = nullptr;
+  /// A whole response that is no stream.
+  void (*read_response)(const Json& body, Reading& reading) = nullptr;
+  /// One message of a stream. True if it carried generated content.
+  bool (*read_message)(const Json& message, Reading& reading) = nullptr;
+};
+
+struct DialectMatch {
+  const Dialect* dialect = nullptr;
+  std::string_view operation{};
+};
+
+/// By method and path; no dialect if it is none of the known inference requests.
+DialectMatch find_dialect(std::string_view method, std::string_view path);
+
+extern const Dialect openai_dialect;
+extern const Dialect llamacpp_dialect;
+
+// What dialects have in common.
+inline constexpr std::size_t choice_limit = 128;
+
+/// "error" in any of its shapes, or a top-level {"object":"error"}; with `is_error`, `body` itself if it has neither.
+/// True if there was one. Its type stays empty if it has none.
+bool read_error(const Json& body, InferenceCall& call, bool is_error = false);
+/// llama.cpp's `timings`, in whichever API's response it stands.
+void read_timings(const Json& timings, InferenceCall& call);
+void set_finish_reason(InferenceCall& call, std::uint64_t choice, std::string_view reason);
+/// Bytes of text in a prompt (string or list) or in messages (content strings and text parts).
+std::uint64_t text_bytes(const Json& value);
+
+}  // namespace inferscope::interpret

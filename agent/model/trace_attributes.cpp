@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model/trace_attributes.h"
+
+#include <cmath>
+#include <concepts>
+#include <limits>
+#include <optional>
+#include <utility>
+
+#include "model/attributes.h"
+#include "model/text.h"
+
+namespace inferscope {
+namespace {
+
+/// Appends attributes, leaving out what was not seen.
+class Writer {
+ public:
+  explicit Writer(Attributes& out) : out_(out) {}
+
+  void text(std::string_view name, std::string_view value, std::size_t max_bytes = text_limit_bytes) {
+    if (!value.empty()) out_.push_back({name, clean_text(value, max_bytes)});
+  }
+  void flag(std::string_view name, bool value) { out_.push_back({name, value}); }
+  void number(std::string_view name, double value) {
+    if (std::isfinite(value)) out_.push_back({name, value});
+  }
+  template <std::integral T>
+  void number(std::string_view name, T value) {
+    if (std::in_range<std::int64_t>(value)) out_.push_back({name, static_cast<std::int64_t>(value)});
+  }
+  void seconds(std::string_view name, const std::optional<Duration>& value) {
+    if (value) out_.push_back({name, to_seconds(*value)});
+  }
+  template <class T>
+  void optional(std::string_view name, const std::optional<T>& value) {
+    if (!value) return;
+    if constexpr (std::same_as<T, std::string>)
+      text(name, *value);
+    else if constexpr (std::same_as<T, bool>)
+      flag(name, *value);
+    else
+      number(name, *value);
+  }
+  void texts(std::string_view name, const std::vector<std::string>& values) {
+    if (values.empty()) return;
+    std::vector<std::string> clean;
+    clean.reserve(values.size());
+    for (const std::string& value : values) clean.push_back(clean_text(value));
+    out_.push_back({name, std::move(clean)});
+  }
+  void endpoint(std::string_view address, std::string_view port, const Endpoint& endpoint) {
+    text(address, endpoint.address);
+    if (endpoint.port != 0) number(port, endpoint.port);
+  }
+
+ private:
+  Attributes& out_;
+};
+
+const Endpoint& server_end(const RequestTrace& trace) {
+  return trace.role == Role::client ? trace.connection.remote : trace.connection.local;
+}
+const Endpoint& client_end(const RequestTrace& trace) {
+  return trace.role == Role::client ? trace.connection.local : trace.connection.remote;
+}
+
+void write_process(const ProcessIdentity& process, Writer out) {
+  if (process.pid != 0) out.number(attribute::process_pid, process.pid);
+  // comm names threads as they like; the file's name is what the convention asks for.
+  const std::string_view path = process.executable;
+  const std::string_view file = path.substr(path.rfind('/') + 1);
+  out.text(attribute::process_executable_name, file.empty() ? std::string_view(process.name) : file);
+  out.text(attribute::process_executable_path, path);
+  // The first word only: the others may hold keys.
+  out.text(attribute::process_command,
+           std::string_view(process.command_line).substr(0, process.command_line.find(' ')));
+}
+
+void write_http(const RequestTrace& trace, Writer out) {
+  const Exchange& exchange = trace.exchange;
+  out.text(attribute::http_request_method, exchange.request.method);
+  out.text(attribute::url_path, exchange.path());
+  if (exchange.response.status != 0) out.number(attribute::http_response_status_code, exchange.response.status);
+  out.text(attribute::network_protocol_name, exchange.protocol);
+  out.text(attribute::network_protocol_version, exchange.version);
+  const Family family = trace.connection.local.family;
+  if (family != Family::unknown) out.text(attribute::network_transport, family == Family::unix_stream ? "unix" : "tcp");
+  out.endpoint(attribute::server_address, attribute::server_port, server_end(trace));
+  out.endpoint(attribute::client_address, attribute::client_port, client_end(trace));
+  out.endpoint(attribute::network_peer_address, attribute::network_peer_port, trace.connection.remote);
+  out.text(attribute::user_agent_original, find_header(exchange.request.headers, "user-agent"));
+  if (exchange.request.end) out.number(attribute::http_request_body_size, exchange.request.body_bytes);
+  if (exchange.response.end) out.number(attribute::http_response_body_size, exchange.response.body_bytes);
+  out.text(attribute::error_type, error_type(trace));
+  if (trace.tid != 0) out.number(attribute::thread_id, trace.tid);
+
+  if (trace.role != Role::unknown) out.text(attribute::role, name_of(trace.role));
+  out.text(attribute::outcome, name_of(trace.outcome));
+  out.flag(attribute::complete, trace.complete);
+  out.text(attribute::lost, trace.lost, 1024);
+  out.seconds(attribute::time_to_first_byte, trace.time_to_first_byte);
+}
+
+void write_request(const InferenceCall::Request& request, Writer out) {
+  out.optional(attribute::gen_ai_request_model, request.model);
+  out.optional(attribute::gen_ai_request_stream, request.stream);
+  out.optional(attribute::gen_ai_request_max_tokens, request.max_tokens);
+  out.optional(attribute::gen_ai_request_temperature, request.temperature);
+  out.optional(attribute::gen_ai_request_top_p, request.top_p);
+  out.optional(attribute::gen_ai_request_top_k, request.top_k);
+  // The convention: only if it is not 1.
+  if (request.choice_count && *request.choice_count != 1)
+    out.number(attribute::gen_ai_request_choice_count, *request.choice_count);
+  out.optional(attribute::gen_ai_request_seed, request.seed);
+  out.optional(attribute::gen_ai_request_frequency_penalty, request.frequency_penalty);
+  out.optional(attribute::gen_ai_request_presence_penalty, request.presence_penalty);
+  out.optional(attribute::request_messages, request.message_count);
+  out.optional(attribute::request_tools, request.tool_count);
+  out.optional(attribute::request_prompt_bytes, request.prompt_bytes);
+}
+
+void write_response(const InferenceCall& call, Writer out) {
+  out.optional(attribute::gen_ai_response_id, call.response.id);
+  out.optional(attribute::gen_ai_response_model, call.response.model);
+  out.texts(attribute::gen_ai_response_finish_reasons, call.response.finish_reasons);
+  if (call.response.tool_calls != 0) out.number(attribute::tool_calls, call.response.tool_calls);
+  if (call.response.content_events != 0) out.number(attribute::content_events, call.response.content_events);
+  out.optional(attribute::gen_ai_usage_input_tokens, call.usage.input_tokens);
+  out.optional(attribute::gen_ai_usage_output_tokens, call.usage.output_tokens);
+  out.optional(attribute::gen_ai_usage_cache_read_input_tokens, call.usage.cached_input_tokens);
+  out.optional(attribute::gen_ai_usage_reasoning_output_tokens, call.usage.reasoning_tokens);
+  if (call.usage.source != InferenceCall::CountSource::none)
+    out.text(attribute::token_count_source, name_of(call.usage.source));
+  if (!call.engine) return;
+  out.optional(attribute::engine_prompt_ms, call.engine->prompt_ms);
+  out.optional(attribute::engine_prompt_tokens, call.engine->prompt_tokens);
+  out.optional(attribute::engine_predicted_ms, call.engine->predicted_ms);
+  out.optional(attribute::engine_predicted_tokens, call.engine->predicted_tokens);
+  out.optional(attribute::engine_cached_tokens, call.engine->cached_tokens);
+}
+
+void write_call(const RequestTrace& trace, Writer out) {
+  const InferenceCall& call = trace.call;
+  if (call.operation.empty()) return;
+  out.text(attribute::gen_ai_operation_name, call.operation);
+  out.text(attribute::gen_ai_provider_name, call.provider);
+  out.text(attribute::dialect, call.dialect);
+  write_request(call.request, out);
+  write_response(call, out);
+  out.endpoint(attribute::server_address, attribute::server_port, server_end(trace));
+  out.text(attribute::error_type, error_type(trace));
+  out.seconds(attribute::gen_ai_response_time_to_first_chunk, trace.time_to_first_event);
+  out.seconds(attribute::time_to_first_event, trace.time_to_first_event);
+  out.seconds(attribute::time_to_first_token, trace.time_to_first_token);
+  out.seconds(attribute::time_per_output_token, trace.time_per_output_token);
+}
+
+}  // namespace
+
+TraceAttributes attributes_of(const RequestTrace& trace) {
+  TraceAttributes attributes;
+  attributes.process.reserve(4);
+  attributes.http.reserve(24);
+  write_process(trace.process, Writer(attributes.process));
+  write_http(trace, Writer(attributes.http));
+  if (!trace.call.operation.empty()) attributes.call.reserve(32);
+  write_call(trace, Writer(attributes.call));
+  return attributes;
+}
+
+std::string error_type(const RequestTrace& trace) {
+  if (trace.outcome != Outcome::error) return {};
+  if (trace.call.failure) return clean_text(trace.call.failure->type);
+  if (trace.exchange.response.status >= 400) return std::to_string(trace.exchange.response.status);
+  switch (trace.exchange.ending) {
+    case Exchange::Ending::server_closed:
+      return "server_closed";
+    case Exchange::Ending::process_exited:
+      return "process_exited";
+    default:
+      return "_OTHER";  // the convention's word for a failure without a type
+  }
+}
+
+std::string http_span_name(const RequestTrace& trace) {
+  const std::string method = clean_text(trace.exchange.request.method);
+  return method.empty() ? "HTTP" : method;
+}
+
+std::string call_span_name(const RequestTrace& trace) {
+  std::string name = trace.call.operation;
+  if (trace.call.request.model) name += ' ' + clean_text(*trace.call.request.model);
+  return name;
+}
+
+std::string_view name_of(Outcome outcome) {
+  switch (outcome) {
+    case Outcome::ok:
+      return "ok";
+    case Outcome::error:
+      return "error";
+    case Outcome::client_cancelled:
+      return "client_cancelled";
+    case Outcome::truncated:
+      return "truncated";
+    case Outcome::in_flight:
+      return "in_flight";
+  }
+  return "unknown";
+}
+
+std::string_view name_of(Role role) {
+  switch (role) {
+    case Role::client:
+      return "client";
+    case Role::server:
+      return "server";
+    case Role::unknown:
+      break;
+  }
+  return "unknown";
+}
+
+std::string_view name_of(InferenceCall::CountSource source) {
+  switch (source) {
+    case InferenceCall::CountSource::usage:
+      return "usage";
+    case InferenceCall::CountSource::engine:
+      return "engine";
+    case InferenceCall::CountSource::events:
+      return "events";
+    case InferenceCall::CountSource::none:
+      break;
+  }
+  return "none";
+}
+
+std::string hex(std::span<const std::uint8_t> bytes) {
+  constexpr std::string_view digits = "0123456789abcdef";
+  std::string text;
+  text.reserve(bytes.size() * 2);
+  for (const std::uint8_t byte : bytes) {
+    text += digits[byte >> 4U];
+    text += digits[byte & 0xfU];
+  }
+  return text;
+}
+
+}  // namespace inferscope

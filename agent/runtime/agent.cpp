@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/agent.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <utility>
+
+#include "core/log.h"
+#include "correlate/trace_json.h"
+#include "interpret/inference_paths.h"
+#include "runtime/status_json.h"
+
+namespace inferscope::runtime {
+namespace {
+
+constexpr Duration shut_down_limit = std::chrono::seconds(3);
+constexpr std::size_t default_last = 20;
+
+std::string lines_of(const std::vector<RecentTraces::Entry>& entries, bool token_times) {
+  std::string text;
+  for (const auto& entry : entries) (text += correlate::to_json(*entry.trace, token_times)) += '\n';
+  return text;
+}
+
+std::size_t number_of(const std::string& text, std::size_t otherwise) {
+  std::size_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  return error == std::errc() && end == text.data() + text.size() ? number : otherwise;
+}
+
+web::ApiReply ndjson(std::string body) {
+  return {.content_type = "application/x-ndjson", .body = std::move(body)};
+}
+
+}  // namespace
+
+source::LiveOptions live_options(const Config& config) {
+  return {.event_ring_bytes = config.capture.event_ring_bytes,
+          .control_ring_bytes = config.capture.control_ring_bytes,
+          .connections = config.capture.connections,
+          .transfer_head_bytes = config.capture.transfer_head_bytes,
+          .transfer_tail_bytes = config.capture.transfer_tail_bytes,
+          .message_budget_bytes = config.capture.message_budget_bytes,
+          .inference_paths = config.watch.automatic ? interpret::inference_paths() : std::vector<std::string>()};
+}
+
+Result<std::vector<std::unique_ptr<exporters::Sink>>> make_sinks(const Config& config) {
+  std::vector<std::unique_ptr<exporters::Sink>> sinks;
+  if (config.otlp_enabled) {
+    auto sink = exporters::make_otlp_sink(config.otlp);
+    if (!sink) return sink.error();
+    sinks.push_back(std::move(sink).value());
+  }
+  if (!config.jsonl.path.empty()) {
+    auto sink = exporters::make_jsonl_sink(config.jsonl);
+    if (!sink) return sink.error();
+    sinks.push_back(std::move(sink).value());
+  }
+  return sinks;
+}
+
+Agent::Agent(Config config) : config_(std::move(config)), recent_(config_.api.history_bytes) {}
+Agent::~Agent() = default;
+
+Status Agent::start() {
+  auto sinks = make_sinks(config_);
+  if (!sinks) return sinks.error();
+  sinks_ = std::move(sinks).value();
+
+  auto source = source::LiveSource::open(live_options(config_));
+  if (!source) return source.error();
+  source_ = std::move(source).value();
+  started_ = source_->now();
+  for (const auto& capability : source_->capabilities())
+    if (!capability.problem.empty())
+      log::warn("a probe is not available", {{"probe", capability.name}, {"problem", capability.problem}});
+
+  pipeline_ = std::make_unique<Pipeline>(
+      [this](const RequestTrace& trace) {
+        recent_.add(trace);
+        for (const auto& sink : sinks_) sink->put(trace);
+      },
+      source_.get());
+  discovery_ = std::make_unique<discover::Discovery>(
+      config_.watch, discover::ProcReader(),
+      discover::Discovery::Actions{
+          .watch =
+              [this](const ProcessStarted& process) {
+                log::info("watching",
+                          {{"pid", std::to_string(process.pid)}, {"name", process.name}, {"why", process.reason}});
+                if (auto status = source_->watch(process); !status) log::error(status.error().text());
+              },
+          .sample = [this](Pid pid) { (void)source_->sample(pid); },
+          .ignore = [this](Pid pid) { (void)source_->ignore(pid); }});
+  source_->on_notice([this](const ProcessNotice& notice) { discovery_->on(notice); });
+  discovery_->scan(source_->now());
+
+  if (config_.api.socket.empty()) return success();
+  serve();
+  return api_.start(config_.api.socket);
+}
+
+void Agent::serve() {
+  api_.handle("/v1/traces", [this](const web::ApiRequest& request) {
+    const bool token_times = request.get("token_times") == "1";
+    if (const std::string id = request.get("id"); !id.empty()) return ndjson(lines_of(recent_.find(id), token_times));
+    return ndjson(lines_of(recent_.last(number_of(request.get("last"), default_last)), token_times));
+  });
+  api_.feed("/v1/traces", [this](const web::ApiRequest& request, std::uint64_t& cursor) {
+    if (cursor == 0) {
+      const std::uint64_t last = number_of(request.get("last"), 0);
+      const std::uint64_t total = recent_.total();
+      cursor = 1 + (total > last ? total - last : 0);  // 1 above the number, so that 0 is only the beginning
+    }
+    const auto entries = recent_.after(cursor - 1);
+    if (!entries.empty()) cursor = entries.back().number + 1;
+    return lines_of(entries, request.get("token_times") == "1");
+  });
+  api_.handle("/v1/in-flight", [this](const web::ApiRequest&) {
+    return ndjson(ask([this] {
+      std::string text;
+      pipeline_->in_flight(source_->now(),
+                           [&text](const RequestTrace& trace) { (text += correlate::to_json(trace)) += '\n'; });
+      return text;
+    }));
+  });
+  api_.handle("/v1/status",
+              [this](const web::ApiRequest&) { return web::ApiReply{.body = ask([this] { return status_json(); })}; });
+}
+
+std::string Agent::status_json() {
+  StatusView view{.uptime = source_->now() - started_,
+                  .watched_processes = discovery_->watched(),
+                  .traces = recent_.total(),
+                  .capabilities = source_->capabilities(),
+                  .counters = source_->counters(),
+                  .stages = pipeline_->stats()};
+  for (const auto& sink : sinks_) view.stages["export " + sink->name() + " (traces)"] = sink->stats();
+  return to_json(view);
+}
+
+std::string Agent::ask(std::function<std::string()> task) {
+  std::packaged_task<std::string()> packaged(std::move(task));
+  auto result = packaged.get_future();
+  {
+    const std::lock_guard lock(tasks_mutex_);
+    if (!accepting_tasks_) return {};
+    tasks_.push_back(std::move(packaged));
+  }
+  return result.get();
+}
+
+void Agent::one_turn() {
+  const Time now = source_->now();
+  discovery_->tick(now);
+  pipeline_->tick(now);
+  if (each_turn_) each_turn_();
+  std::vector<std::packaged_task<std::string()>> tasks;
+  {
+    const std::lock_guard lock(tasks_mutex_);
+    tasks.swap(tasks_);
+  }
+  for (auto& task : tasks) task();
+}
+
+Status Agent::run(const std::atomic<bool>& stop) {
+  const Emit<Event> take = [this](const Event& event) {
+    if (tee_) tee_(event);
+    if (const auto* exited = std::get_if<ProcessExited>(&event.body)) discovery_->on(*exited);
+    if (const auto* lost = std::get_if<EventsLost>(&event.body))
+      log::warn("events were lost", {{"reason", lost->reason}, {"count", std::to_string(lost->count)}});
+    pipeline_->on(event);
+  };
+  Status status = success();
+  while (!stop && status.ok()) {
+    status = source_->poll(config_.capture.poll_interval, take);
+    one_turn();
+  }
+  shut_down();
+  return status;
+}
+
+void Agent::shut_down() {
+  {
+    const std::lock_guard lock(tasks_mutex_);
+    accepting_tasks_ = false;
+  }
+  one_turn();  // answers whoever still waits
+  api_.stop();
+  pipeline_->finish(source_->now());
+  for (const auto& sink : sinks_) sink->shut_down(shut_down_limit);
+}
+
+}  // namespace inferscope::runtime

@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/config.h"
+
+#include <fmt/format.h>
+#include <yaml-cpp/yaml.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <vector>
+
+namespace inferscope::runtime {
+namespace {
+
+/// Thrown inside this file only, to leave nested parsing with the place of the mistake.
+struct BadConfig {
+  YAML::Mark mark{};
+  std::string message{};
+};
+
+[[noreturn]] void reject(const YAML::Node& node, const std::string& message) {
+  throw BadConfig{node.Mark(), message};
+}
+
+/// Walks the keys of a mapping; each known key has a function, all others are refused.
+using Keys = std::map<std::string, std::function<void(const YAML::Node&)>>;
+
+void read_mapping(const YAML::Node& node, const std::string& place, const Keys& keys) {
+  if (node.IsNull()) return;
+  if (!node.IsMap()) reject(node, fmt::format("{} must be a mapping", place));
+  for (const auto& pair : node) {
+    const auto key = pair.first.as<std::string>();
+    const auto found = keys.find(key);
+    if (found == keys.end()) {
+      std::vector<std::string> names;
+      std::transform(keys.begin(), keys.end(), std::back_inserter(names), [](const auto& one) { return one.first; });
+      reject(pair.first, fmt::format("unknown key '{}' in {}; known are: {}", key, place, fmt::join(names, ", ")));
+    }
+    found->second(pair.second);
+  }
+}
+
+std::string read_text(const YAML::Node& node, const char* what) {
+  if (!node.IsScalar()) reject(node, fmt::format("{} must be a text", what));
+  return node.Scalar();
+}
+
+bool read_bool(const YAML::Node& node, const char* what) {
+  bool value = false;
+  if (!node.IsScalar() || !YAML::convert<bool>::decode(node, value))
+    reject(node, fmt::format("{} must be true or false", what));
+  return value;
+}
+
+/// A number of bytes: 4096, 64KiB, 8MiB, 1GiB.
+std::uint64_t read_bytes(const YAML::Node& node, const char* what, std::uint64_t low, std::uint64_t high) {
+  const std::string text = read_text(node, what);
+  std::uint64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  const std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
+  static const std::map<std::string_view, int> shifts{{"", 0}, {"KiB", 10}, {"MiB", 20}, {"GiB", 30}};
+  const auto shift = shifts.find(unit);
+  if (error != std::errc() || shift == shifts.end() || number > (UINT64_MAX >> shift->second))
+    reject(node, fmt::format("{} must be a number of bytes, such as 65536, 64KiB or 8MiB", what));
+  number <<= shift->second;
+  if (number < low || number > high) reject(node, fmt::format("{} must be from {} to {} bytes", what, low, high));
+  return number;
+}
+
+std::uint64_t read_number(const YAML::Node& node, const char* what, std::uint64_t low, std::uint64_t high) {
+  const std::string text = read_text(node, what);
+  std::uint64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size() || number < low || number > high)
+    reject(node, fmt::format("{} must be a whole number from {} to {}", what, low, high));
+  return number;
+}
+
+/// 500ms, 10s, 2m.
+Duration read_duration(const YAML::Node& node, const char* what, Duration low, Duration high) {
+  const std::string text = read_text(node, what);
+  std::int64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  const std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
+  static const std::map<std::string_view, Duration> units{
+      {"ms", std::chrono::milliseconds(1)}, {"s", std::chrono::seconds(1)}, {"m", std::chrono::minutes(1)}};
+  const auto found = units.find(unit);
+  if (error != std::errc() || found == units.end() || number < 0 || number > 1'000'000)
+    reject(node, fmt::format("{} must be a duration, such as 500ms, 10s or 2m", what));
+  const Duration duration = found->second * number;
+  if (duration < low || duration > high)
+    reject(node, fmt::format("{} must be from {} ms to {} ms", what, low / std::chrono::milliseconds(1),
+                             high / std::chrono::milliseconds(1)));
+  return duration;
+}
+
+std::string read_choice(const YAML::Node& node, const char* what, const std::vector<std::string>& choices) {
+  std::string text = read_text(node, what);
+  if (std::find(choices.begin(), choices.end(), text) == choices.end())
+    reject(node, fmt::format("{} must be one of {}", what, fmt::join(choices, ", ")));
+  return text;
+}
+
+std::map<std::string, std::string> read_texts(const YAML::Node& node, const char* what) {
+  std::map<std::string, std::string> texts;
+  if (!node.IsMap()) reject(node, fmt::format("{} must be a mapping of names to texts", what));
+  for (const auto& pair : node) texts[read_text(pair.first, what)] = read_text(pair.second, what);
+  return texts;
+}
+
+std::vector<discover::Rule> read_rules(const YAML::Node& node, const char* what) {
+  if (!node.IsSequence()) reject(node, fmt::format("{} must be a list of rules", what));
+  std::vector<discover::Rule> rules;
+  for (const auto& item : node) {
+    discover::Rule rule;
+    read_mapping(
+        item, fmt::format("a rule of {}", what),
+        {{"executable", [&](const YAML::Node& n) { rule.executable = read_text(n, "executable"); }},
+         {"command_line", [&](const YAML::Node& n) { rule.command_line = read_text(n, "command_line"); }},
+         {"user", [&](const YAML::Node& n) { rule.user = read_text(n, "user"); }},
+         {"port",
+          [&](const YAML::Node& n) { rule.port = static_cast<std::uint16_t>(read_number(n, "port", 1, 65535)); }},
+         {"cgroup", [&](const YAML::Node& n) { rule.cgroup = read_text(n, "cgroup"); }}});
+    if (discover::describe(rule).empty()) reject(item, fmt::format("a rule of {} must name something to match", what));
+    rules.push_back(std::move(rule));
+  }
+  return rules;
+}
+
+void read_watch(const YAML::Node& node, discover::DiscoveryOptions& watch) {
+  read_mapping(node, "watch",
+               {{"automatic", [&](const YAML::Node& n) { watch.automatic = read_bool(n, "watch.automatic"); }},
+                {"include", [&](const YAML::Node& n) { watch.watch = read_rules(n, "watch.include"); }},
+                {"exclude", [&](const YAML::Node& n) { watch.ignore = read_rules(n, "watch.exclude"); }}});
+}
+
+void read_capture(const YAML::Node& node, Config::Capture& capture) {
+  const auto small = [](const char* what, std::uint32_t& value, std::uint64_t low, std::uint64_t high) {
+    return [what, &value, low, high](const YAML::Node& n) {
+      value = static_cast<std::uint32_t>(read_bytes(n, what, low, high));
+    };
+  };
+  read_mapping(node, "capture",
+               {{"transfer_head_bytes", small("capture.transfer_head_bytes", capture.transfer_head_bytes, 0, 16384)},
+                {"transfer_tail_bytes", small("capture.transfer_tail_bytes", capture.transfer_tail_bytes, 0, 4096)},
+                {"message_budget_bytes",
+                 [&](const YAML::Node& n) {
+                   capture.message_budget_bytes = read_bytes(n, "capture.message_budget_bytes", 0, 1ull << 40);
+                 }},
+                {"event_ring_bytes", small("capture.event_ring_bytes", capture.event_ring_bytes, 4096, 1u << 30)},
+                {"control_ring_bytes", small("capture.control_ring_bytes", capture.control_ring_bytes, 4096, 1u << 30)},
+                {"connections",
+                 [&](const YAML::Node& n) {
+                   capture.connections =
+                       static_cast<std::uint32_t>(read_number(n, "capture.connections", 16, 1u << 20));
+                 }},
+                {"poll_interval", [&](const YAML::Node& n) {
+                   capture.poll_interval =
+                       read_duration(n, "capture.poll_interval", std::chrono::milliseconds(1), std::chrono::seconds(1));
+                 }}});
+}
+
+void read_otlp(const YAML::Node& node, exporters::OtlpOptions& otlp) {
+  read_mapping(
+      node, "export.otlp",
+      {{"endpoint", [&](const YAML::Node& n) { otlp.endpoint = read_text(n, "export.otlp.endpoint"); }},
+       {"headers", [&](const YAML::Node& n) { otlp.headers = read_texts(n, "export.otlp.headers"); }},
+       {"timeout",
+        [&](const YAML::Node& n) {
+          otlp.timeout =
+              read_duration(n, "export.otlp.timeout", std::chrono::milliseconds(1), std::chrono::minutes(10));
+        }},
+       {"compression",
+        [&](const YAML::Node& n) {
+          otlp.gzip = read_choice(n, "export.otlp.compression", {"none", "gzip"}) == "gzip";
+        }},
+       {"queue_traces",
+        [&](const YAML::Node& n) { otlp.queue_traces = read_number(n, "export.otlp.queue_traces", 1, 1u << 20); }},
+       {"batch_traces",
+        [&](const YAML::Node& n) { otlp.batch_traces = read_number(n, "export.otlp.batch_traces", 1, 1u << 16); }},
+       {"batch_delay", [&](const YAML::Node& n) {
+          otlp.batch_delay =
+              read_duration(n, "export.otlp.batch_delay", std::chrono::milliseconds(0), std::chrono::minutes(10));
+        }}});
+}
+
+void read_jsonl(const YAML::Node& node, exporters::JsonlOptions& jsonl) {
+  read_mapping(
+      node, "export.jsonl",
+      {{"path", [&](const YAML::Node& n) { jsonl.path = read_text(n, "export.jsonl.path"); }},
+       {"rotate_bytes",
+        [&](const YAML::Node& n) { jsonl.rotate_bytes = read_bytes(n, "export.jsonl.rotate_bytes", 0, 1ull << 50); }},
+       {"token_times", [&](const YAML::Node& n) { jsonl.token_times = read_bool(n, "export.jsonl.token_times"); }}});
+}
+
+void read_root(const YAML::Node& root, Config& config) {
+  read_mapping(
+      root, "the configuration",
+      {{"watch", [&](const YAML::Node& n) { read_watch(n, config.watch); }},
+       {"capture", [&](const YAML::Node& n) { read_capture(n, config.capture); }},
+       {"api",
+        [&](const YAML::Node& n) {
+          read_mapping(n, "api",
+                       {{"socket", [&](const YAML::Node& m) { config.api.socket = read_text(m, "api.socket"); }},
+                        {"history_bytes", [&](const YAML::Node& m) {
+                           config.api.history_bytes = read_bytes(m, "api.history_bytes", 65536, 1ull << 34);
+                         }}});
+        }},
+       {"log",
+        [&](const YAML::Node& n) {
+          read_mapping(n, "log",
+                       {{"level",
+                         [&](const YAML::Node& m) {
+                           config.log.level = read_choice(m, "log.level", {"debug", "info", "warn", "error"});
+                         }},
+                        {"format", [&](const YAML::Node& m) {
+                           config.log.format = read_choice(m, "log.format", {"text", "json"});
+                         }}});
+        }},
+       {"resource",
+        [&](const YAML::Node& n) {
+          read_mapping(
+              n, "resource",
+              {{"service_name",
+                [&](const YAML::Node& m) { config.otlp.service_name = read_text(m, "resource.service_name"); }},
+               {"attributes",
+                [&](const YAML::Node& m) { config.otlp.resource_attributes = read_texts(m, "resource.attributes"); }}});
+        }},
+       {"export", [&](const YAML::Node& n) {
+          read_mapping(n, "export",
+                       {{"otlp",
+                         [&](const YAML::Node& m) {
+                           config.otlp_enabled = true;
+                           read_otlp(m, config.otlp);
+                         }},
+                        {"jsonl", [&](const YAML::Node& m) { read_jsonl(m, config.jsonl); }}});
+        }}});
+}
+
+/// key1=value1,key2=value2, as the OTEL_* variables have it.
+std::map<std::string, std::string> parse_pairs(const std::string& text) {
+  std::map<std::string, std::string> pairs;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = std::min(text.find(',', at), text.size());
+    const std::string pair = text.substr(at, end - at);
+    if (const auto equals = pair.find('='); equals != std::string::npos && equals > 0)
+      pairs.emplace(pair.substr(0, equals), pair.substr(equals + 1));
+    at = end + 1;
+  }
+  return pairs;
+}
+
+/// The OpenTelemetry specification's environment variables, where the file said nothing.
+Status apply_environment(Config& config, const Environment& environment) {
+  if (environment("OTEL_SDK_DISABLED") == "true") {
+    config.otlp_enabled = false;
+    return success();
+  }
+  if (const auto exporter = environment("OTEL_TRACES_EXPORTER"); exporter && *exporter == "none") {
+    config.otlp_enabled = false;
+    return success();
+  }
+  if (config.otlp.endpoint.empty()) {
+    if (const auto own = environment("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"); own && !own->empty()) {
+      config.otlp.endpoint = *own;
+      config.otlp_enabled = true;
+    } else if (auto base = environment("OTEL_EXPORTER_OTLP_ENDPOINT"); base && !base->empty()) {
+      while (base->ends_with('/')) base->pop_back();
+      config.otlp.endpoint = *base + "/v1/traces";
+      config.otlp_enabled = true;
+    } else if (config.otlp_enabled) {
+      config.otlp.endpoint = "http://localhost:4318/v1/traces";
+    }
+  }
+  for (const char* name : {"OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"})
+    if (const auto headers = environment(name)) config.otlp.headers.merge(parse_pairs(*headers));
+  if (const auto compression = environment("OTEL_EXPORTER_OTLP_COMPRESSION")) config.otlp.gzip = *compression == "gzip";
+  if (const auto timeout = environment("OTEL_EXPORTER_OTLP_TIMEOUT")) {
+    std::int64_t milliseconds = 0;
+    const auto [end, error] = std::from_chars(timeout->data(), timeout->data() + timeout->size(), milliseconds);
+    if (error != std::errc() || end != timeout->data() + timeout->size() || milliseconds <= 0)
+      return Error{fmt::format("OTEL_EXPORTER_OTLP_TIMEOUT is '{}'", *timeout), "give it a number of milliseconds",
+                   Error::Kind::usage};
+    config.otlp.timeout = std::chrono::milliseconds(milliseconds);
+  }
+  if (const auto name = environment("OTEL_SERVICE_NAME"); name && !name->empty()) config.otlp.service_name = *name;
+  if (const auto attributes = environment("OTEL_RESOURCE_ATTRIBUTES"))
+    config.otlp.resource_attributes.merge(parse_pairs(*attributes));
+  return success();
+}
+
+}  // namespace
+
+std::optional<std::string> process_environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value ? std::optional<std::string>(value) : std::nullopt;
+}
+
+Result<Config> parse_config(std::string_view yaml, const std::string& name) {
+  const auto bad = [&name](const YAML::Mark& mark, const std::string& message) {
+    return Error{fmt::format("{}:{}:{}: {}", name, mark.line + 1, mark.column + 1, message),
+                 "docs/configuration.md describes every key", Error::Kind::usage};
+  };
+  Config config;
+  try {
+    const YAML::Node root = YAML::Load(std::string(yaml));
+    if (root.IsDefined()) read_root(root, config);
+  } catch (const BadConfig& mistake) {
+    return bad(mistake.mark, mistake.message);
+  } catch (const YAML::Exception& mistake) {
+    return bad(mistake.mark, mistake.msg);
+  }
+  return config;
+}
+
+Result<Config> load_config(const std::string& path, const Environment& environment) {
+  std::string text;
+  if (!path.empty()) {
+    std::ifstream file(path, std::ios::binary);
+    if (!file)
+      return Error{fmt::format("cannot read the configuration {}", path), "check the path and its permissions",
+                   Error::Kind::usage};
+    text.assign(std::istreambuf_iterator<char>(file), {});
+  }
+  auto config = parse_config(text, path);
+  if (!config) return config.error();
+  if (auto status = apply_environment(*config, environment); !status) return status.error();
+  return config;
+}
+
+}  // namespace inferscope::runtime

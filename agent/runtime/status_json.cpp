@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/status_json.h"
+
+#include <rapidjson/stringbuffer.h>
+#include <rapidjson/writer.h>
+
+namespace inferscope::runtime {
+namespace {
+
+using Writer = rapidjson::Writer<rapidjson::StringBuffer>;
+
+void text(Writer& json, const char* key, const std::string& value) {
+  json.Key(key);
+  json.String(value.data(), static_cast<rapidjson::SizeType>(value.size()));
+}
+
+void number(Writer& json, const char* key, std::uint64_t value) {
+  json.Key(key);
+  json.Uint64(value);
+}
+
+void write_stage(Writer& json, const StageStats& stats) {
+  json.StartObject();
+  number(json, "in", stats.in);
+  number(json, "out", stats.out);
+  number(json, "held", stats.held);
+  json.Key("dropped");
+  json.StartObject();
+  for (const auto& [reason, count] : stats.dropped) number(json, reason.c_str(), count);
+  json.EndObject();
+  json.EndObject();
+}
+
+void write_counters(Writer& json, const source::LiveCounters& counters) {
+  json.StartObject();
+  number(json, "transfers", counters.transfers);
+  number(json, "transfers_passed", counters.transfers_passed);
+  number(json, "transfers_lost", counters.transfers_lost);
+  number(json, "transfers_without_connection", counters.transfers_without_connection);
+  number(json, "calls_full", counters.calls_full);
+  number(json, "controls_passed", counters.controls_passed);
+  number(json, "controls_lost", counters.controls_lost);
+  number(json, "targets_full", counters.targets_full);
+  number(json, "content_faults", counters.content_faults);
+  number(json, "uring_transfers", counters.uring_transfers);
+  number(json, "records_refused", counters.records_refused);
+  json.EndObject();
+}
+
+}  // namespace
+
+std::string to_json(const StatusView& view) {
+  rapidjson::StringBuffer buffer;
+  Writer json(buffer);
+  json.StartObject();
+  json.Key("uptime_seconds");
+  json.Double(to_seconds(view.uptime));
+  number(json, "watched_processes", view.watched_processes);
+  number(json, "traces", view.traces);
+  json.Key("probes");
+  json.StartArray();
+  for (const auto& capability : view.capabilities) {
+    json.StartObject();
+    text(json, "name", capability.name);
+    json.Key("active");
+    json.Bool(capability.active);
+    text(json, "problem", capability.problem);
+    json.EndObject();
+  }
+  json.EndArray();
+  json.Key("kernel");
+  write_counters(json, view.counters);
+  json.Key("stages");
+  json.StartObject();
+  for (const auto& [name, stats] : view.stages) {
+    json.Key(name.c_str());
+    write_stage(json, stats);
+  }
+  json.EndObject();
+  json.EndObject();
+  return std::string(buffer.GetString(), buffer.GetSize()) + "\n";
+}
+
+}  // namespace inferscope::runtime

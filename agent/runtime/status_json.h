@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "core/stage_stats.h"
+#include "core/time.h"
+#include "source/live/live_source.h"
+
+namespace inferscope::runtime {
+
+/// What the running agent says of itself.
+struct StatusView {
+  Duration uptime{};
+  std::size_t watched_processes = 0;
+  std::uint64_t traces = 0;
+  std::vector<source::Capability> capabilities{};
+  source::LiveCounters counters{};
+  std::map<std::string, StageStats> stages{};
+};
+
+std::string to_json(const StatusView& view);
+
+}  // namespace inferscope::runtime

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "exporters/jsonl/jsonl_sink.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <mutex>
+#include <string_view>
+#include <thread>
+#include <utility>
+
+#include "core/bounded_queue.h"
+#include "core/fd.h"
+#include "core/log.h"
+#include "correlate/trace_json.h"
+
+namespace inferscope::exporters {
+namespace {
+
+constexpr Duration idle_wait = std::chrono::milliseconds(500);
+constexpr std::size_t lines_at_once = 256;
+
+Result<Fd> open_file(const std::string& path) {
+  Fd fd(open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+  if (!fd)
+    return Error{fmt::format("cannot write {}: {}", path, strerror(errno)),
+                 "set export.jsonl.path to a file that can be written", Error::Kind::usage};
+  return fd;
+}
+
+class JsonlSink : public Sink {
+ public:
+  JsonlSink(JsonlOptions options, Fd file)
+      : options_(std::move(options)), file_(std::move(file)), queue_(options_.queue_lines) {
+    thread_ = std::thread([this] { work(); });
+  }
+  ~JsonlSink() override {
+    queue_.close();
+    if (thread_.joinable()) thread_.join();
+  }
+
+  void put(const RequestTrace& trace) override {
+    {
+      const std::lock_guard lock(mutex_);
+      ++stats_.in;
+    }
+    if (queue_.push(correlate::to_json(trace, options_.token_times) + '\n')) return;
+    const std::lock_guard lock(mutex_);
+    stats_.drop("queue full", 1);
+  }
+
+  void shut_down(Duration /*limit: a local file needs none*/) override {
+    queue_.close();
+    if (thread_.joinable()) thread_.join();
+  }
+
+  [[nodiscard]] std::string name() const override { return "jsonl"; }
+  [[nodiscard]] StageStats stats() const override {
+    const std::lock_guard lock(mutex_);
+    StageStats stats = stats_;
+    stats.held = stats.in - stats.out - stats.dropped_total();
+    return stats;
+  }
+
+ private:
+  void work() {
+    for (;;) {
+      const auto lines = queue_.pop(lines_at_once, idle_wait);
+      if (lines.empty() && queue_.closed()) return;
+      for (const std::string& line : lines) write_line(line);
+    }
+  }
+
+  void write_line(const std::string& line) {
+    rotate_if_full(line.size());
+    const bool written = file_ && write_all(line);
+    if (!written && !std::exchange(failing_, true))
+      log::error("traces are not written", {{"file", options_.path}, {"problem", strerror(errno)}});
+    if (written) failing_ = false;
+    const std::lock_guard lock(mutex_);
+    if (written)
+      ++stats_.out;
+    else
+      stats_.drop("write failed", 1);
+  }
+
+  bool write_all(std::string_view text) {
+    while (!text.empty()) {
+      const ssize_t count = write(file_.get(), text.data(), text.size());
+      if (count < 0 && errno == EINTR) continue;
+      if (count <= 0) return false;
+      text.remove_prefix(static_cast<std::size_t>(count));
+    }
+    return true;
+  }
+
+  void rotate_if_full(std::size_t more) {
+    struct stat status {};
+    if (options_.rotate_bytes == 0 || !file_ || fstat(file_.get(), &status) != 0) return;
+    const auto size = static_cast<std::uint64_t>(status.st_size);
+    if (size == 0 || size + more <= options_.rotate_bytes) return;
+    std::rename(options_.path.c_str(), (options_.path + ".1").c_str());
+    if (auto file = open_file(options_.path)) file_ = std::move(file).value();
+  }
+
+  JsonlOptions options_;
+  Fd file_;
+  BoundedQueue<std::string> queue_;
+  mutable std::mutex mutex_{};
+  StageStats stats_{};  ///< under mutex_
+  bool failing_ = false;
+  std::thread thread_{};
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Sink>> make_jsonl_sink(const JsonlOptions& options) {
+  auto file = open_file(options.path);
+  if (!file) return file.error();
+  return std::unique_ptr<Sink>(std::make_unique<JsonlSink>(options, std::move(file).value()));
+}
+
+}  // namespace inferscope::exporters

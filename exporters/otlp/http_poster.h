@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "core/result.h"
+#include "core/time.h"
+
+namespace inferscope::exporters {
+
+struct PostReply {
+  int status = 0;  ///< 0: no answer
+  std::string body{};
+  std::string retry_after{};
+  std::string problem{};  ///< why there was no answer
+};
+
+/// Posts to one URL, http or https (certificates are verified against the system's). One thread.
+class HttpPoster {
+ public:
+  static Result<std::unique_ptr<HttpPoster>> create(const std::string& url, std::map<std::string, std::string> headers);
+  ~HttpPoster();
+
+  /// Waits for the answer at most so long.
+  PostReply post(const std::string& body, Duration timeout);
+
+ private:
+  struct Impl;
+  explicit HttpPoster(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace inferscope::exporters

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "exporters/otlp/otlp_spans.h"
+
+#include <string_view>
+#include <utility>
+
+#include "model/trace_attributes.h"
+#include "opentelemetry/proto/collector/trace/v1/trace_service.pb.h"
+
+namespace inferscope::exporters {
+namespace {
+
+namespace common = opentelemetry::proto::common::v1;
+namespace otlp = opentelemetry::proto::trace::v1;
+using Fields = google::protobuf::RepeatedPtrField<common::KeyValue>;
+
+struct ValueWriter {
+  common::AnyValue& out;
+  void operator()(bool value) const { out.set_bool_value(value); }
+  void operator()(std::int64_t value) const { out.set_int_value(value); }
+  void operator()(double value) const { out.set_double_value(value); }
+  void operator()(const std::string& value) const { out.set_string_value(value); }
+  void operator()(const std::vector<std::string>& values) const {
+    auto& array = *out.mutable_array_value();
+    for (const std::string& value : values) array.add_values()->set_string_value(value);
+  }
+};
+
+void add(Fields& fields, std::string_view name, const AttributeValue& value) {
+  common::KeyValue& field = *fields.Add();
+  field.set_key(std::string(name));
+  std::visit(ValueWriter{*field.mutable_value()}, value);
+}
+
+void add_all(Fields& fields, const Attributes& attributes) {
+  for (const Attribute& attribute : attributes) add(fields, attribute.name, attribute.value);
+}
+
+template <std::size_t size>
+std::string bytes_of(const std::array<std::uint8_t, size>& id) {
+  return {reinterpret_cast<const char*>(id.data()), id.size()};
+}
+
+/// Ids of the phases' spans follow from their parent's, so that a replay gives the same.
+SpanId phase_id(SpanId parent, std::uint8_t phase) {
+  parent[0] ^= static_cast<std::uint8_t>(0x80u | phase);
+  parent[7] ^= static_cast<std::uint8_t>(0x5au + phase);
+  return parent;
+}
+
+class SpanWriter {
+ public:
+  SpanWriter(const RequestTrace& trace, otlp::ScopeSpans& out) : trace_(trace), out_(out) {}
+
+  void write() {
+    const TraceAttributes attributes = attributes_of(trace_);
+    const bool server = trace_.role != Role::client;
+    otlp::Span& http = add_span(http_span_name(trace_), trace_.span_id, trace_.begin, trace_.end);
+    if (trace_.parent_span_id) http.set_parent_span_id(bytes_of(*trace_.parent_span_id));
+    http.set_kind(server ? otlp::Span::SPAN_KIND_SERVER : otlp::Span::SPAN_KIND_CLIENT);
+    add_all(*http.mutable_attributes(), attributes.http);
+    set_status(http);
+    if (!trace_.call_span_id) return;
+
+    otlp::Span& call = add_span(call_span_name(trace_), *trace_.call_span_id, trace_.begin, trace_.end);
+    call.set_parent_span_id(bytes_of(trace_.span_id));
+    call.set_kind(server ? otlp::Span::SPAN_KIND_INTERNAL : otlp::Span::SPAN_KIND_CLIENT);
+    add_all(*call.mutable_attributes(), attributes.call);
+    set_status(call);
+    if (!trace_.call.first_token) return;
+    add_phase("queue and prefill", 1, trace_.begin, *trace_.call.first_token);
+    if (trace_.call.last_token && *trace_.call.last_token > *trace_.call.first_token)
+      add_phase("decode", 2, *trace_.call.first_token, *trace_.call.last_token);
+  }
+
+ private:
+  otlp::Span& add_span(const std::string& name, const SpanId& id, Time begin, Time end) {
+    otlp::Span& span = *out_.add_spans();
+    span.set_trace_id(bytes_of(trace_.trace_id));
+    span.set_span_id(bytes_of(id));
+    span.set_trace_state(trace_.trace_state);
+    span.set_name(name);
+    span.set_start_time_unix_nano(static_cast<std::uint64_t>(trace_.unix_ns(begin)));
+    span.set_end_time_unix_nano(static_cast<std::uint64_t>(trace_.unix_ns(end)));
+    return span;
+  }
+
+  void add_phase(const char* name, std::uint8_t number, Time begin, Time end) {
+    otlp::Span& span = add_span(name, phase_id(*trace_.call_span_id, number), begin, end);
+    span.set_parent_span_id(bytes_of(*trace_.call_span_id));
+    span.set_kind(otlp::Span::SPAN_KIND_INTERNAL);
+  }
+
+  void set_status(otlp::Span& span) const {
+    if (trace_.outcome == Outcome::error) span.mutable_status()->set_code(otlp::Status::STATUS_CODE_ERROR);
+  }
+
+  const RequestTrace& trace_;
+  otlp::ScopeSpans& out_;
+};
+
+}  // namespace
+
+std::string encode_spans(std::span<const std::shared_ptr<const RequestTrace>> traces, const std::string& service_name,
+                         const std::map<std::string, std::string>& resource_attributes) {
+  opentelemetry::proto::collector::trace::v1::ExportTraceServiceRequest request;
+  std::map<std::pair<Pid, std::uint64_t>, otlp::ScopeSpans*> processes;
+  for (const auto& trace : traces) {
+    otlp::ScopeSpans*& scope = processes[{trace->process.pid, trace->process.start_time_ns}];
+    if (!scope) {
+      otlp::ResourceSpans& group = *request.add_resource_spans();
+      Fields& fields = *group.mutable_resource()->mutable_attributes();
+      add(fields, "service.name", service_name);
+      for (const auto& [name, value] : resource_attributes)
+        if (name != "service.name") add(fields, name, value);
+      add_all(fields, attributes_of(*trace).process);
+      scope = group.add_scope_spans();
+      scope->mutable_scope()->set_name("inferscope");
+    }
+    SpanWriter(*trace, *scope).write();
+  }
+  return request.SerializeAsString();
+}
+
+}  // namespace inferscope::exporters
