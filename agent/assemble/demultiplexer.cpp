@@ -122,9 +122,16 @@ void Demultiplexer::on_body(const ConnectionOpened& opened, Time time) {
 
 void Demultiplexer::on_body(const Transfer& transfer, Time /*time*/) {
   Entry* entry = find(transfer.connection);
+  if (!entry && closed_[transfer.connection % remembered_closed] == transfer.connection) {
+    account_.in += transfer.length;
+    account_.drop(Drop::after_end, transfer.length);
+    return;
+  }
   if (!entry) {
     // Its opening was lost, or it was forgotten: as if found open.
     entry = &add(Connection{.id = transfer.connection, .pid = transfer.pid, .mid_stream = true}, transfer.end);
+    // Its exchanges are not to be taken for those that were there before it was forgotten.
+    entry->context.first_sequence = ++found_ << 32;
   }
   const int side = index_of(transfer.direction);
   if (!entry->begun[side]) {
@@ -172,6 +179,7 @@ void Demultiplexer::on_body(const ConnectionClosed& closed, Time time) {
                                                             : End::process_closed;
   close(*entry, end, time);
   erase(entries_.find(closed.id));
+  closed_[closed.id % remembered_closed] = closed.id;
 }
 
 void Demultiplexer::on_body(const ProcessExited& exited, Time time) {
@@ -204,9 +212,12 @@ void Demultiplexer::hole(Entry& entry, Direction direction, std::uint64_t size, 
   }
   account_.drop(drop_of(reason), size);
   if (entry.phase == Phase::opaque) return;
+  // Without its beginning it is as if found in the middle. A hole behind a beginning that nobody recognised changes
+  // nothing: other protocols move large transfers, too.
+  const bool begins = position == 0 || !entry.prefix[index_of(direction)].empty();
+  if (reason == Gap::Reason::lost || begins) entry.mid_stream = true;
   give_up_prefix(entry, direction);
   entry.context.in_sync[index_of(direction)] = false;
-  if (reason == Gap::Reason::lost) entry.mid_stream = true;
 }
 
 void Demultiplexer::look(Entry& entry, Direction direction, std::string_view piece, bool fresh,

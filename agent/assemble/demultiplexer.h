@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <vector>
 
 #include "assemble/protocol.h"
 #include "assemble/stream.h"
@@ -26,7 +27,7 @@ class ParserFactory {
 class Demultiplexer {
  public:
   Demultiplexer(const Limits& limits, CaptureControl* control, ParserFactory& factory)
-      : limits_(limits), control_(control), factory_(factory) {}
+      : limits_(limits), control_(control), factory_(factory), closed_(remembered_closed) {}
   Demultiplexer(const Demultiplexer&) = delete;
   Demultiplexer& operator=(const Demultiplexer&) = delete;
 
@@ -55,6 +56,8 @@ class Demultiplexer {
     std::unique_ptr<ProtocolParser> parser{};
   };
   using Entries = std::unordered_map<ConnectionId, std::unique_ptr<Entry>>;
+
+  static constexpr std::size_t remembered_closed = 1024;
 
   void on_body(const ConnectionOpened& opened, Time time);
   void on_body(const Transfer& transfer, Time time);
@@ -86,6 +89,8 @@ class Demultiplexer {
   ConnectionId last_id_ = 0;
   Entry* last_entry_ = nullptr;
   Time next_expiry_{};
+  std::vector<ConnectionId> closed_;  ///< some of the last ones, each at a place of its own by its number
+  std::uint64_t found_ = 0;           ///< connections whose opening was not seen
   std::uint64_t forgotten_ = 0;
 };
 

@@ -42,7 +42,8 @@ class FieldList {
 
 class Exchanges final : public Session {
  public:
-  Exchanges(ConnectionContext& context, ExchangeOutput& output) : Session(context, false), output_(output) {}
+  Exchanges(ConnectionContext& context, ExchangeOutput& output)
+      : Session(context, false), output_(output), next_sequence_(context.first_sequence) {}
 
  private:
   struct Open;
@@ -120,7 +121,7 @@ class Exchanges final : public Session {
   void add_gap(Open& open, Side side, Gap::Reason reason, std::uint64_t bytes) const;
 
   ExchangeOutput& output_;
-  std::uint64_t next_sequence_ = 0;
+  std::uint64_t next_sequence_;
   std::unique_ptr<Open> incoming_{};           ///< its request's head is being read
   std::vector<std::unique_ptr<Open>> open_{};  ///< oldest first
   std::unique_ptr<Open> spare_{};              ///< kept for its memory

@@ -72,7 +72,8 @@ void Reader::take_line(std::string_view& piece) {
   consume(range, line_part());
   head_.bytes += size;
   if (end == std::string_view::npos || line_bytes_ > 0) {
-    const std::size_t room = limits_.line - std::min(limits_.line, carry_.size());
+    const std::size_t longest = limits_.line + 2;  // with its end
+    const std::size_t room = longest - std::min(longest, carry_.size());
     carry_.append(range.substr(0, room));
     line_truncated_ = line_truncated_ || range.size() > room;
     account_.held += size;
@@ -106,7 +107,7 @@ void Reader::take_line(std::string_view& piece) {
 }
 
 void Reader::use_line(std::string_view line) {
-  if (in_body() ? line_truncated_ : head_.bytes > limits_.head_total) return lose(Gap::Reason::limit, 0);
+  if (head_.bytes > limits_.head_total || (in_body() && line_truncated_)) return lose(Gap::Reason::limit, 0);
   switch (state_) {
     case State::start_line:
       return use_start_line(line);
@@ -271,9 +272,7 @@ void Reader::hole(std::uint64_t bytes, Gap::Reason reason, std::uint64_t positio
   account_.drop(drop_of(reason), bytes);
   while (bytes > 0) {
     switch (state_) {
-      case State::unsynced:
       case State::tunnel:
-        uncertain_ = true;
         position_ += bytes;
         return;
       case State::chunk_lost:
@@ -303,6 +302,7 @@ void Reader::hole(std::uint64_t bytes, Gap::Reason reason, std::uint64_t positio
         }
         break;
       }
+      case State::unsynced:
       case State::start_line:
       case State::fields:
       case State::chunk_line:
@@ -319,9 +319,9 @@ void Reader::lose(Gap::Reason reason, std::uint64_t bytes) {
   forget_line(malformed_ ? Drop::malformed : Drop::lost_framing);
   // Servers write a chunk at a time: there is hope within a response that was lost by a hole.
   const bool stays = was_in_body && !malformed_ && side_ == Side::response && state_ != State::trailer;
+  if (state_ != State::unsynced) failed_resyncs_ = 0;
   state_ = stays ? State::chunk_lost : State::unsynced;
   if (!stays) begun_ = false;
-  failed_resyncs_ = 0;
   uncertain_ = true;
   if (was_in_body && bytes > 0) sink_.on_body_hole(side_, bytes, reason);
   position_ += bytes;

@@ -35,8 +35,11 @@ void Session::half_closed(Direction direction) {
     return request_.stream_ended();
   }
   response_.stream_ended();
+  // A server that ends its side after its client did has been left alone.
+  const bool left_alone = peer_ended_ && direction == Direction::sent;
   if (direction == Direction::received) peer_ended_ = true;
-  if (!pending_.empty()) give_up_all(response_.lost() ? Closing::lost_track : Closing::server_closed);
+  const Closing how = left_alone ? Closing::client_closed : Closing::server_closed;
+  if (!pending_.empty()) give_up_all(response_.lost() ? Closing::lost_track : how);
   response_.abandon(Drop::after_end);
 }
 
@@ -215,10 +218,17 @@ void Session::response_lost(Gap::Reason reason, std::uint64_t bytes, bool in_bod
     return;
   }
   if (pending_.front().response_done) return;
-  const bool hopeless = reason == Gap::Reason::malformed || reason == Gap::Reason::limit || in_body;
-  if (!in_body || hopeless) gap(Side::response, reason, bytes);
-  // One request and no part of its response: what comes next can only be its. With more it cannot be told whose.
-  if (hopeless || pending_.size() > 1) give_up_all(Closing::lost_track);
+  if (reason != Gap::Reason::lost && reason != Gap::Reason::not_captured && reason != Gap::Reason::unreadable) {
+    gap(Side::response, reason, bytes);
+    return give_up_all(Closing::lost_track);
+  }
+  // Whose the next response is: of one request, its own, if nothing of it came yet. Of more, that of the newest, since
+  // hardly a client pipelines; but that is a guess where more than one is left, and marked as a gap.
+  gap(Side::response, reason, bytes);
+  if (in_body) pop(Closing::lost_track);
+  if (pending_.size() < 2) return;
+  while (pending_.size() > 1) pop(Closing::lost_track);
+  gap(Side::response, reason, bytes);
 }
 
 void Session::pop(Closing how) {

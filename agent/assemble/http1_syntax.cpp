@@ -48,6 +48,17 @@ bool is_target(std::string_view target, std::string_view method) {
   return target.starts_with("http://") || target.starts_with("https://");
 }
 
+Recognition::Answer recognise_response(std::string_view prefix) {
+  using Answer = Recognition::Answer;
+  constexpr std::string_view pattern = "HTTP/1.v ddd";
+  for (std::size_t i = version_prefix.size(); i < std::min(prefix.size(), pattern.size()); ++i) {
+    const char c = prefix[i];
+    const bool fits = pattern[i] == 'v' ? c == '0' || c == '1' : pattern[i] == 'd' ? is_digit(c) : c == pattern[i];
+    if (!fits) return Answer::no;
+  }
+  return prefix.size() < pattern.size() ? Answer::need_more : Answer::response;
+}
+
 }  // namespace
 
 bool is_token(char c) {
@@ -150,12 +161,7 @@ Recognition recognise(std::string_view prefix) {
     if (++blanks > 2 * blank_lines) return {};
     prefix.remove_prefix(1);
   }
-  if (prefix.size() < version_prefix.size() && version_prefix.starts_with(prefix)) return {Answer::need_more};
-  if (prefix.starts_with(version_prefix)) {
-    if (prefix.size() == version_prefix.size()) return {Answer::need_more};
-    return {prefix[version_prefix.size()] == '0' || prefix[version_prefix.size()] == '1' ? Answer::response
-                                                                                         : Answer::no};
-  }
+  if (prefix.starts_with(version_prefix) || version_prefix.starts_with(prefix)) return {recognise_response(prefix)};
   const std::size_t space = prefix.find(' ');
   if (space == std::string_view::npos) return {is_method_prefix(prefix) ? Answer::need_more : Answer::no};
   if (!is_known_method(prefix.substr(0, space))) return {};

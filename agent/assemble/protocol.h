@@ -39,7 +39,8 @@ struct ConnectionContext {
   std::shared_ptr<const Connection> connection{};
   Role role = Role::unknown;  ///< of the watched process; known by the time a parser is made
   Moment moment{};
-  bool in_sync[2]{};  ///< per direction: the parser will see the stream from its first byte
+  std::uint64_t first_sequence = 0;  ///< of the connection's exchanges
+  bool in_sync[2]{};                 ///< per direction: the parser will see the stream from its first byte
 
   [[nodiscard]] Direction request_direction() const {
     return role == Role::client ? Direction::sent : Direction::received;

@@ -42,6 +42,7 @@ void SseParser::feed(std::string_view bytes, MessageSink& sink) {
       // While an event is skipped only whether a line is blank matters.
       if (skipping_ && !part.empty()) carry_.assign(1, 'x');
     }
+    line_oversized_ = line_oversized_ || part.size() > limit_;
     if (end == std::string_view::npos) break;
     const bool line_feed_follows = bytes[end] == '\r' && end + 1 < bytes.size() && bytes[end + 1] == '\n';
     skip_line_feed_ = bytes[end] == '\r' && end + 1 == bytes.size();

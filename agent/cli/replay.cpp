@@ -6,8 +6,9 @@
 #include <memory>
 
 #include "cli/cli.h"
+#include "cli/event_view.h"
 #include "cli/trace_view.h"
-#include "correlate/trace_json.h"
+#include "model/trace_json.h"
 #include "runtime/pipeline.h"
 #include "source/recording.h"
 
@@ -21,6 +22,7 @@ struct Options {
   bool token_times = false;
   bool real_time = false;
   bool info = false;
+  bool events = false;
 };
 
 void print_info(const source::RecordingInfo& info) {
@@ -41,7 +43,7 @@ int replay(const Options& options) {
   const bool terminal = isatty(STDOUT_FILENO) == 1;
   std::size_t shown = 0;
   runtime::Pipeline pipeline([&](const RequestTrace& trace) {
-    const std::string line = correlate::to_json(trace, options.token_times);
+    const std::string line = to_json(trace, options.token_times);
     if (options.json) {
       fmt::print("{}\n", line);
     } else if (options.all || is_inference(line)) {
@@ -52,7 +54,10 @@ int replay(const Options& options) {
   });
   Status status = success();
   while (!stop && status.ok() && !(*reader)->finished()) {
-    status = (*reader)->poll(std::chrono::milliseconds(100), [&](const Event& event) { pipeline.on(event); });
+    status = (*reader)->poll(std::chrono::milliseconds(100), [&](const Event& event) {
+      if (options.events) fmt::print("{}\n", event_line(event));
+      pipeline.on(event);
+    });
     pipeline.tick((*reader)->now());
   }
   pipeline.finish((*reader)->now());
@@ -69,6 +74,7 @@ void add_replay(CLI::App& app, Chosen& chosen) {
   command->add_flag("-a,--all", options->all, "Also requests that are not inference");
   command->add_flag("--token-times", options->token_times, "With --json: the time of every token");
   command->add_flag("--real-time", options->real_time, "At the speed at which it was recorded");
+  command->add_flag("--events", options->events, "Also what the probes saw, one event a line");
   command->add_flag("--info", options->info, "Only say where and how it was recorded");
   command->callback([options, &chosen] { chosen = [options] { return replay(*options); }; });
 }

@@ -15,12 +15,6 @@ constexpr std::size_t longest_chain = 16;
 /// Exchanges kept of one connection's client end, for those of its server end that are behind.
 constexpr std::size_t client_ends_of_connection = 64;
 
-std::string_view plain_address(std::string_view address) {
-  constexpr std::string_view mapped = "::ffff:";
-  if (address.starts_with(mapped) && address.find('.') != std::string_view::npos) address.remove_prefix(mapped.size());
-  return address;
-}
-
 bool is_wildcard(std::string_view address) {
   return address.empty() || address == "0.0.0.0" || address == "::";
 }
@@ -125,7 +119,7 @@ void Links::decide_cause(Record& record, const Candidate& made) {
   if (received == received_.end()) return;
   std::vector<const Candidate*> left;
   for (const Candidate& candidate : received->second)
-    if (candidate.begin < record.begin) left.push_back(&candidate);
+    if (candidate.begin <= record.begin) left.push_back(&candidate);
 
   // From the surest sign to the weakest; one that several have leaves it to the next to choose among these.
   const auto decided_by = [&](auto&& fits) {
@@ -191,7 +185,7 @@ std::vector<ExchangeKey> Links::chain_of(ExchangeKey key) const {
   std::vector<ExchangeKey> chain;
   for (std::optional<ExchangeKey> next = key; next && chain.size() < longest_chain;) {
     const auto found = records_.find(*next);
-    if (found == records_.end()) break;
+    if (found == records_.end() || std::find(chain.begin(), chain.end(), *next) != chain.end()) break;
     chain.push_back(*next);
     if (found->second.settled) break;
     next = parent_of(*next, found->second);

@@ -120,7 +120,7 @@ std::string loss_of(const Exchange& exchange, const InferenceCall& call) {
   if (exchange.ending == Ending::lost_track) add(text, "the end was not seen");
   if (exchange.ending == Ending::shut_down) add(text, "inferscope stopped watching before the end");
   if (exchange.ending == Ending::open) return text;
-  if (call.request.incomplete && exchange.request.end && !has_gap(exchange, false))
+  if (call.request.incomplete && !call.request.malformed && exchange.request.end && !has_gap(exchange, false))
     add(text, "the request's JSON could not be read as a whole");
   if (call.response.incomplete && exchange.ending == Ending::complete && !has_gap(exchange, true))
     add(text, "the response's JSON could not be read as a whole");

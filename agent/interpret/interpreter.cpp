@@ -246,6 +246,7 @@ class Interpreter::Impl {
       read_any = true;
     });
     call.request.incomplete = !whole || !has_end;
+    call.request.malformed = !whole && has_end && open.request.whole();
     release(open.request);
     if (!whole || !read_any || recognised) return;
     open.dialect = nullptr;

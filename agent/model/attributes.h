@@ -11,6 +11,7 @@ using Name = std::string_view;
 
 // Process
 inline constexpr Name process_pid = "process.pid";
+inline constexpr Name process_creation_time = "process.creation.time";
 inline constexpr Name process_executable_name = "process.executable.name";
 inline constexpr Name process_executable_path = "process.executable.path";
 inline constexpr Name process_command = "process.command";

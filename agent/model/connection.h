@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace inferscope {
 
@@ -30,6 +31,13 @@ struct Endpoint {
 
   bool operator==(const Endpoint&) const = default;
 };
+
+/// An IPv4 address mapped into IPv6 (::ffff:127.0.0.1) as the IPv4 address that it is; any other one as it is.
+constexpr std::string_view plain_address(std::string_view address) {
+  constexpr std::string_view mapped = "::ffff:";
+  if (address.starts_with(mapped) && address.find('.') != std::string_view::npos) address.remove_prefix(mapped.size());
+  return address;
+}
 
 struct Connection {
   ConnectionId id = 0;

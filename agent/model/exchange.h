@@ -74,7 +74,8 @@ struct Exchange {
     Headers headers{};
     std::uint64_t head_bytes = 0;
     std::uint64_t body_bytes = 0;  ///< on the wire, without chunk framing
-    std::uint64_t body_hash = 0;   ///< of the body as on the wire without framing (assemble/body_hash.h); 0 if there is a hole
+    std::uint64_t body_hash =
+        0;  ///< of the body as on the wire without framing (assemble/body_hash.h); 0 if there is a hole
   } request{};
 
   struct Response {

@@ -32,6 +32,7 @@ struct InferenceCall {
     std::optional<std::uint64_t> tool_count{};
     std::optional<std::uint64_t> prompt_bytes{};  ///< text in prompt or messages, unescaped; images are none
     bool incomplete = false;                      ///< a hole or broken JSON: absent fields may have been there
+    bool malformed = false;                       ///< seen as a whole, and not JSON: the client's mistake, nothing lost
   } request{};
 
   struct Response {

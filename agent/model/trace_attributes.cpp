@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model/trace_attributes.h"
 
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
 #include <cmath>
 #include <concepts>
+#include <cstdlib>
+#include <ctime>
 #include <limits>
 #include <optional>
 #include <utility>
@@ -50,7 +55,7 @@ class Writer {
     out_.push_back({name, std::move(clean)});
   }
   void endpoint(std::string_view address, std::string_view port, const Endpoint& endpoint) {
-    text(address, endpoint.address);
+    text(address, plain_address(endpoint.address));
     if (endpoint.port != 0) number(port, endpoint.port);
   }
 
@@ -65,8 +70,20 @@ const Endpoint& client_end(const RequestTrace& trace) {
   return trace.role == Role::client ? trace.connection.local : trace.connection.remote;
 }
 
-void write_process(const ProcessIdentity& process, Writer out) {
+/// ISO 8601. The start is told since boot, suspensions included, and the kernel's clock is without them: on a host that
+/// slept this is off by that time, but the same for all traces of the process.
+std::string creation_time(const RequestTrace& trace) {
+  const std::int64_t unix_ns = trace.unix_ns(time_from_ns(trace.process.start_time_ns));
+  const std::time_t seconds = unix_ns / 1'000'000'000;
+  std::tm utc{};
+  gmtime_r(&seconds, &utc);
+  return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z", utc, std::abs(unix_ns / 1'000'000 % 1000));
+}
+
+void write_process(const RequestTrace& trace, Writer out) {
+  const ProcessIdentity& process = trace.process;
   if (process.pid != 0) out.number(attribute::process_pid, process.pid);
+  if (process.start_time_ns != 0) out.text(attribute::process_creation_time, creation_time(trace));
   // comm names threads as they like; the file's name is what the convention asks for.
   const std::string_view path = process.executable;
   const std::string_view file = path.substr(path.rfind('/') + 1);
@@ -160,9 +177,9 @@ void write_call(const RequestTrace& trace, Writer out) {
 
 TraceAttributes attributes_of(const RequestTrace& trace) {
   TraceAttributes attributes;
-  attributes.process.reserve(4);
+  attributes.process.reserve(5);
   attributes.http.reserve(24);
-  write_process(trace.process, Writer(attributes.process));
+  write_process(trace, Writer(attributes.process));
   write_http(trace, Writer(attributes.http));
   if (!trace.call.operation.empty()) attributes.call.reserve(32);
   write_call(trace, Writer(attributes.call));

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "core/log.h"
-#include "correlate/trace_json.h"
+#include "model/trace_json.h"
 #include "interpret/inference_paths.h"
 #include "runtime/status_json.h"
 
@@ -19,7 +19,7 @@ constexpr std::size_t default_last = 20;
 
 std::string lines_of(const std::vector<RecentTraces::Entry>& entries, bool token_times) {
   std::string text;
-  for (const auto& entry : entries) (text += correlate::to_json(*entry.trace, token_times)) += '\n';
+  for (const auto& entry : entries) (text += to_json(*entry.trace, token_times)) += '\n';
   return text;
 }
 
@@ -121,7 +121,7 @@ void Agent::serve() {
     return ndjson(ask([this] {
       std::string text;
       pipeline_->in_flight(source_->now(),
-                           [&text](const RequestTrace& trace) { (text += correlate::to_json(trace)) += '\n'; });
+                           [&text](const RequestTrace& trace) { (text += to_json(trace)) += '\n'; });
       return text;
     }));
   });

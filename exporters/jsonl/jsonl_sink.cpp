@@ -17,7 +17,7 @@
 #include "core/bounded_queue.h"
 #include "core/fd.h"
 #include "core/log.h"
-#include "correlate/trace_json.h"
+#include "model/trace_json.h"
 
 namespace inferscope::exporters {
 namespace {
@@ -49,7 +49,7 @@ class JsonlSink : public Sink {
       const std::lock_guard lock(mutex_);
       ++stats_.in;
     }
-    if (queue_.push(correlate::to_json(trace, options_.token_times) + '\n')) return;
+    if (queue_.push(to_json(trace, options_.token_times) + '\n')) return;
     const std::lock_guard lock(mutex_);
     stats_.drop("queue full", 1);
   }

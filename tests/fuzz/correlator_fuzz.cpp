@@ -11,7 +11,7 @@
 #include <string>
 
 #include "correlate/correlator.h"
-#include "correlate/trace_json.h"
+#include "model/trace_json.h"
 #include "model/text.h"
 #include "tests/support/exchange_script.h"
 
@@ -45,7 +45,7 @@ class Player {
   std::string play(std::span<const std::uint8_t> program) {
     for (; program.size() >= 5; program = program.subspan(5)) step(program.first(5));
     correlator_.in_flight(now_, [&](const RequestTrace& trace) {
-      const std::string json = correlate::to_json(trace, true);
+      const std::string json = to_json(trace, true);
       require(trace.outcome == Outcome::in_flight);
       check(trace, json);
       out_ += json;
@@ -136,7 +136,7 @@ class Player {
 
   void send(CallUpdate::Kind kind, Call& call) {
     correlator_.on(CallUpdate{kind, call.call, call.exchange, now_}, [&](const RequestTrace& trace) {
-      const std::string json = correlate::to_json(trace, true);
+      const std::string json = to_json(trace, true);
       require(kind == CallUpdate::Kind::closed && trace.outcome != Outcome::in_flight);
       check(trace, json);
       out_ += json;

@@ -52,6 +52,13 @@ TEST(Links, ProxyAndBackendAreOneTrace) {
   EXPECT_FALSE(hosts.trace(1).parent_span_id);
 }
 
+TEST(Links, AllAtOneMoment) {
+  Hosts hosts;
+  for (auto* script : {&hosts.front, &hosts.out, &hosts.back}) script->at(1000).request(chat, body);
+  hosts.finish();
+  hosts.expect_chain();
+}
+
 TEST(Links, BackendSeenBeforeTheProxysOwnRequest) {
   Hosts hosts;
   hosts.front.at(1000).request(chat, body);

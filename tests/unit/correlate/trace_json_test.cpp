@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "correlate/trace_json.h"
+#include "model/trace_json.h"
 
 #include <gtest/gtest.h>
 

@@ -75,6 +75,15 @@ TEST(TraceAttributes, OfAServer) {
   EXPECT_EQ(find(attributes.call, "gen_ai.request.choice.count"), nullptr);
 }
 
+TEST(TraceAttributes, MappedAddressesArePlain) {
+  RequestTrace trace = chat_trace();
+  trace.connection.remote = {Family::ipv6, "::ffff:10.0.0.9", 50000};
+  trace.connection.local = {Family::ipv6, "::ffff:1", 8080};
+  const TraceAttributes attributes = attributes_of(trace);
+  EXPECT_EQ(value<std::string>(attributes.http, "client.address"), "10.0.0.9");
+  EXPECT_EQ(value<std::string>(attributes.http, "server.address"), "::ffff:1");
+}
+
 TEST(TraceAttributes, SecretsStayOut) {
   const TraceAttributes attributes = attributes_of(chat_trace());
   for (const auto* list : {&attributes.process, &attributes.http, &attributes.call}) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "correlate/trace_json.h"
+#include "model/trace_json.h"
 
 #include <rapidjson/stringbuffer.h>
 #include <rapidjson/writer.h>
@@ -16,7 +16,7 @@
 #include "model/time_math.h"
 #include "model/trace_attributes.h"
 
-namespace inferscope::correlate {
+namespace inferscope {
 namespace {
 
 using Json = rapidjson::Writer<rapidjson::StringBuffer>;
@@ -95,4 +95,4 @@ std::string to_json(const RequestTrace& trace, bool token_times) {
   return {buffer.GetString(), buffer.GetSize()};
 }
 
-}  // namespace inferscope::correlate
+}  // namespace inferscope

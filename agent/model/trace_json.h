@@ -5,7 +5,7 @@
 
 #include "model/request_trace.h"
 
-namespace inferscope::correlate {
+namespace inferscope {
 
 /// One JSON object on one line, without the line's end: ids in hexadecimal, start_time_unix_nano and
 /// end_time_unix_nano as integers, then the attributes of model/trace_attributes.h as flat keys. With `token_times`
@@ -13,4 +13,4 @@ namespace inferscope::correlate {
 /// absent. The same trace always gives the same bytes.
 std::string to_json(const RequestTrace& trace, bool token_times = false);
 
-}  // namespace inferscope::correlate
+}  // namespace inferscope

@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the system tests stand on: real servers, the agent, and the certainty that nothing of them stays behind.
+
+Each test program is a process of its own with its own temporary folder, ports, configuration and API socket, so any
+number of them may run at once and in any order."""
+import atexit
+import ctypes
+import fcntl
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+import urllib.request
+
+import kernel
+from http_client import Client
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SUPPORT = ROOT / "tests" / "support"
+SKIPPED = 77  # as tests/system/CMakeLists.txt tells CTest
+PYTHON = sys.executable
+
+
+def agent_binary():
+    binary = pathlib.Path(os.environ.get("INFERSCOPE", ROOT / "build/release/agent/cli/inferscope"))
+    if not binary.exists():
+        raise RuntimeError(f"there is no {binary}: build it, or name it in INFERSCOPE")
+    return binary
+
+
+def llama_root():
+    """The folder with llama-server and its models, prepared when it is not there yet. Raises SkipTest if it cannot."""
+    cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "inferscope"
+    root = pathlib.Path(os.environ.get("INFERSCOPE_LLAMA", cache / "llama"))
+    cache.mkdir(parents=True, exist_ok=True)
+    with open(cache / "llama.lock", "w") as lock:  # several test programs may begin at once
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if all((root / "models" / name).exists() for name in ("tiny.gguf", "medium.gguf")):
+            return root
+        script = "set -e; for part in common packages llama; do source scripts/lib/$part.sh; done; " \
+                 "prepare_llama; prepare_medium_model"
+        done = subprocess.run(["bash", "-c", script], cwd=ROOT, text=True, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT)
+        if done.returncode != 0 or not (root / "models" / "medium.gguf").exists():
+            raise unittest.SkipTest(f"llama-server cannot be had here: {done.stdout.strip()[-400:]}")
+    return root
+
+
+def free_port(host="127.0.0.1"):
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.bind((host, 0))
+        return probe.getsockname()[1]
+
+
+def wait_until(condition, what, seconds=20):
+    """The first true value of condition(); fails with `what` after so long."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"within {seconds} s not seen: {what() if callable(what) else what}")
+        time.sleep(0.05)
+
+
+def _die_with_parent():
+    # A test that CTest kills must not leave its servers behind.
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+class Process:
+    """A process of the test, with its output in a file."""
+    _all = []
+
+    def __init__(self, command, log, environment=None, new_session=False):
+        self.log_path = pathlib.Path(log)
+        self._log = open(self.log_path, "wb")
+        self.popen = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=self._log,
+                                      stderr=subprocess.STDOUT, env=environment, preexec_fn=_die_with_parent,
+                                      start_new_session=new_session)
+        Process._all.append(self)
+
+    @property
+    def pid(self):
+        return self.popen.pid
+
+    def log(self):
+        return self.log_path.read_text(errors="replace")
+
+    def running(self):
+        return self.popen.poll() is None
+
+    def end(self, how=signal.SIGTERM, seconds=10):
+        """Ends it and returns its exit code."""
+        if self.running():
+            self.popen.send_signal(how)
+        try:
+            return self.popen.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.popen.kill()
+            self.popen.wait()
+            raise AssertionError(f"process {self.pid} did not end within {seconds} s of signal {how}") from None
+        finally:
+            self._log.close()
+
+    @classmethod
+    def end_all(cls):
+        for process in cls._all:
+            if process.running():
+                process.popen.kill()
+                process.popen.wait()
+        cls._all.clear()
+
+
+atexit.register(Process.end_all)
+
+
+class LlamaServer(Process):
+    def __init__(self, folder, model="tiny", host="127.0.0.1", options=()):
+        self.host, self.model = host, f"/models/{model}.gguf"
+        root = llama_root()
+        for attempt in range(3):  # the free port may have been taken meanwhile
+            self.port = free_port(host)
+            super().__init__(["chroot", root, "/usr/bin/llama-server", "-m", self.model, "--host", host, "--port",
+                              self.port, "--parallel", 4, "-t", 1, "--metrics", *options],
+                             pathlib.Path(folder) / f"llama-{self.port}.log")
+            if self._comes_up():
+                return
+        raise AssertionError(f"llama-server does not come up: {self.log()[-2000:]}")
+
+    def _comes_up(self):
+        deadline = time.monotonic() + 60
+        while self.running() and time.monotonic() < deadline:
+            try:
+                with urllib.request.urlopen(f"http://{self.address}/health", timeout=5):
+                    return True
+            except OSError:
+                time.sleep(0.05)
+        return False
+
+    @property
+    def address(self):
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    def client(self):
+        return Client(self.host, self.port)
+
+    def end(self, how=signal.SIGKILL, seconds=10):
+        return super().end(how, seconds)  # it has nothing to put in order, and its own end takes a while
+
+
+class PythonServer(Process):
+    """One of the servers in tests/support; it prints its port when it listens."""
+
+    def __init__(self, folder, script, *arguments):
+        name = pathlib.Path(script).stem
+        super().__init__([PYTHON, "-u", script, *arguments], pathlib.Path(folder) / f"{name}.{time.monotonic_ns()}.log")
+        wait_until(lambda: not self.running() or self.log().startswith("port "), f"{name} listening: {self.log()}")
+        self.host, self.port = "127.0.0.1", int(self.log().split()[1])
+
+    def client(self):
+        return Client(self.host, self.port)
+
+
+class Agent(Process):
+    """`inferscope run` with a configuration of its own."""
+
+    def __init__(self, folder, config=None, environment=None, wait=True, name="agent"):
+        self.folder = pathlib.Path(folder)
+        self.socket = self.folder / f"{name}.sock"
+        self.jsonl = self.folder / f"{name}.jsonl"
+        self.config_path = self.folder / f"{name}.yaml"
+        config = {"api": {"socket": str(self.socket)}, **(config or {})}
+        config.setdefault("export", {}).setdefault("jsonl", {"path": str(self.jsonl)})
+        self.config_path.write_text(json.dumps(config))  # JSON is YAML
+        super().__init__([agent_binary(), "run", "-c", self.config_path],
+                         self.folder / f"{name}.{time.monotonic_ns()}.log", clean_environment(environment))
+        if wait:
+            wait_until(self._answers, lambda: f"the agent's API: {self.log()}")
+            self.programs = kernel.programs_of(self.pid)
+
+    def _answers(self):
+        if not self.running():
+            raise AssertionError(f"the agent ended: {self.log()}")
+        try:
+            return self.status()
+        except OSError:
+            return None
+
+    def get(self, target):
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(10)
+            connection.connect(str(self.socket))
+            connection.sendall(f"GET {target} HTTP/1.0\r\n\r\n".encode())
+            return b"".join(iter(lambda: connection.recv(65536), b"")).partition(b"\r\n\r\n")[2]
+
+    def status(self):
+        text = self.get("/v1/status")
+        return json.loads(text) if text else None
+
+    def wait_watching(self, *processes):
+        for process in processes:
+            wait_until(lambda: f"watching pid={process.pid} " in self.log(), lambda: f"{process.pid}: {self.log()}")
+        return self
+
+    def traces(self, **match):
+        """Finished requests, oldest first, as `inferscope trace --json` prints them."""
+        done = run_cli("trace", "--json", "--token-times", "--all", "--last", 100000, "--socket", self.socket)
+        if done.returncode != 0:
+            raise AssertionError(f"inferscope trace failed: {done.stderr}")
+        return select((json.loads(line) for line in done.stdout.splitlines()), match)
+
+    def wait_traces(self, count=1, **match):
+        seen = []
+
+        def enough():
+            seen[:] = self.traces(**match)
+            return len(seen) >= count
+
+        wait_until(enough, lambda: f"{count} traces of {match}; there are {len(seen)} of {len(self.traces())}")
+        return seen
+
+    def trace_of(self, reply):
+        """The server's trace of a request of http_client's: the one with its client port and place in the connection."""
+        match = {"client.port": reply.client_port, "server.port": reply.server_port, "inferscope.role": "server"}
+        return self.wait_traces(reply.number + 1, **match)[reply.number]
+
+    def stop(self, how=signal.SIGINT):
+        """Ends it as Ctrl-C does; all that it had in the kernel must be gone then."""
+        code = self.end(how)
+        kernel.assert_programs_gone(self.programs)
+        return code
+
+
+def select(traces, match):
+    keys = {key.replace("__", "."): value for key, value in match.items()}
+    return [trace for trace in traces if all(trace.get(key) == value for key, value in keys.items())]
+
+
+def clean_environment(more=None):
+    return {**{key: value for key, value in os.environ.items() if not key.startswith("OTEL_")}, **(more or {})}
+
+
+def run_cli(*words, seconds=60, environment=None, prefix=()):
+    return subprocess.run([*map(str, prefix), str(agent_binary()), *map(str, words)], text=True, capture_output=True,
+                          timeout=seconds, env=clean_environment(environment), stdin=subprocess.DEVNULL,
+                          errors="replace")
+
+
+class SystemTest(unittest.TestCase):
+    """A temporary folder for the class, and at its end the proof that nothing is left."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.before = kernel.host_state()
+        cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="inferscope-test."))
+        cls.addClassCleanup(cls._end)
+
+    @classmethod
+    def _end(cls):
+        Process.end_all()
+        shutil.rmtree(cls.folder, ignore_errors=True)
+        kernel.assert_same_host(cls.before)
+
+
+def main():
+    """Runs the tests of the program. Exit 77 if all were skipped; a line SKIPPED for each that was."""
+    program = unittest.main(verbosity=2, exit=False)
+    result = program.result
+    for test, reason in result.skipped:
+        print(f"SKIPPED {test}: {reason}", flush=True)
+    if not result.wasSuccessful():
+        sys.exit(1)
+    sys.exit(SKIPPED if result.skipped and len(result.skipped) >= result.testsRun else 0)
