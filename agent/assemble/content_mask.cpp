@@ -74,7 +74,11 @@ void ContentMask::hole() {
 void ContentMask::feed_lines(std::string_view piece, MaskOutput& output) {
   while (!piece.empty()) {
     const std::size_t end = piece.find('\n');
-    if (!skipping_) json_.feed(piece.substr(0, end), output);
+    const std::string_view part = piece.substr(0, end);
+    if (!skipping_) json_.feed(part, output);
+    // Each may be half of a line's end, which is no part of the line.
+    for (std::size_t i = part.find('\r'); i != std::string_view::npos; i = part.find('\r', i + 1))
+      output.keep(part.substr(i, 1));
     if (end == std::string_view::npos) return;
     output.keep(piece.substr(end, 1));
     piece.remove_prefix(end + 1);

@@ -217,8 +217,9 @@ void HeadMask::name_byte(std::string_view rest, MaskOutput& output) {
     name_known_ = false;
   }
   // Without a colon in sight this may be no name; only what begins one of ours is safe to keep.
-  const std::size_t end = rest.find_first_of(":\n");
-  const bool is_name = end != std::string_view::npos && rest[end] == ':';
+  const std::string_view ahead = rest.substr(0, 2 * longest_name);
+  const std::size_t end = ahead.find_first_of(":\n");
+  const bool is_name = end != std::string_view::npos && ahead[end] == ':';
   const bool is_ours =
       end == std::string_view::npos && std::any_of(kept_fields.begin(), kept_fields.end(),
                                                    [this](std::string_view field) { return field.starts_with(word_); });

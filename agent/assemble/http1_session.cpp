@@ -232,9 +232,6 @@ void Session::response_lost(Gap::Reason reason, std::uint64_t bytes, bool in_bod
 }
 
 void Session::pop(Closing how) {
-  if (!pending_.front().request_done) {
-    pending_.front().request_done = true;
-  }
   pending_.erase(pending_.begin());
   close_oldest(how);
 }

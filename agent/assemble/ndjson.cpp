@@ -30,9 +30,8 @@ void NdjsonParser::keep(std::string_view part) {
 
 void NdjsonParser::finish_line(std::string_view line, MessageSink& sink) {
   if (oversized_ || line.size() > limit_) return sink.oversized();
-  const std::size_t first = line.find_first_not_of(" \t\r");
-  if (first == std::string_view::npos) return;
-  sink.message({}, line.substr(first, line.find_last_not_of(" \t\r") - first + 1));
+  if (line.ends_with('\r')) line.remove_suffix(1);
+  if (line.find_first_not_of(" \t\r") != std::string_view::npos) sink.message({}, line);
 }
 
 void NdjsonParser::hole() {

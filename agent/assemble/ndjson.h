@@ -8,7 +8,7 @@
 
 namespace inferscope::assemble {
 
-/// Newline-delimited JSON: one message per line that is not blank, the last one with or without its newline.
+/// Newline-delimited JSON: one message per line that is not blank, without its LF or CR LF; the last one needs none.
 class NdjsonParser final : public ContentFraming {
  public:
   explicit NdjsonParser(std::size_t limit) : limit_(limit) {}

@@ -15,12 +15,20 @@ struct socket_ref {
   __u16 family;
 };
 
+/* Typed pointers are read by plain loads, at a fraction of the cost of a helper call for each field. */
 static __always_inline struct file *file_of_fd(__s32 fd) {
-  struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-  struct fdtable *table = BPF_CORE_READ(task, files, fdt);
-  struct file **slots = BPF_CORE_READ(table, fd);
-  struct file *file = 0;
-  if (fd < 0 || (__u32)fd >= BPF_CORE_READ(table, max_fds))
+  struct file *file = 0, **slots;
+  __u32 size;
+  if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf)) {
+    struct task_struct *task = bpf_get_current_task_btf();
+    slots = task->files->fdt->fd;
+    size = task->files->fdt->max_fds;
+  } else {
+    struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+    slots = BPF_CORE_READ(task, files, fdt, fd);
+    size = BPF_CORE_READ(task, files, fdt, max_fds);
+  }
+  if (fd < 0 || (__u32)fd >= size)
     return 0;
   bpf_probe_read_kernel(&file, sizeof(file), slots + fd);
   return file;

@@ -8,7 +8,7 @@
 #include "lib/core_types.h"
 
 /* Where the bytes of a call are. From CALL_SENDFILE on they never are in user memory, or we do not look there. */
-enum call_shape { CALL_BYTES = 1, CALL_IOVEC, CALL_MSGHDR, CALL_MMSGHDR, CALL_SENDFILE, CALL_SPLICE, CALL_OPAQUE };
+enum call_shape { CALL_NONE, CALL_BYTES, CALL_IOVEC, CALL_MSGHDR, CALL_MMSGHDR, CALL_SENDFILE, CALL_SPLICE, CALL_OPAQUE };
 
 /* A system call in progress, from its entry to its return. */
 struct call {
@@ -31,13 +31,20 @@ struct {
   __type(value, struct wire_target);
 } targets SEC(".maps");
 
-/* thread -> its call in progress. Preallocated, since allocating in a tracing program is not safe before 6.1. */
+/* thread -> its call in progress, see calls.h. The hash is preallocated: allocating in a tracing program is not safe
+ * before 6.1. */
+struct {
+  __uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __type(key, int);
+  __type(value, struct call);
+} calls_by_task SEC(".maps");
 struct {
   __uint(type, BPF_MAP_TYPE_HASH);
   __uint(max_entries, 16384);
   __type(key, __u64);
   __type(value, struct call);
-} calls SEC(".maps");
+} calls_by_thread SEC(".maps");
 
 /* struct sock address -> connection. The inode in the value tells a reused address. */
 struct {

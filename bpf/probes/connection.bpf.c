@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /* Capability "connection": how connections begin and end. Without it they are still found at their first transfer,
  * but as connections of unknown role that may have begun earlier. */
+#include "lib/calls.h"
 #include "lib/connection.h"
 #include "lib/target.h"
 
@@ -37,25 +38,18 @@ SEC("tracepoint/syscalls/sys_exit_accept4") int exit_accept4(struct sys_exit_arg
 
 SEC("tracepoint/syscalls/sys_enter_connect")
 int enter_connect(struct sys_enter_args *ctx) {
-  __u64 thread = bpf_get_current_pid_tgid();
   struct call call = {.fd = ctx->args[0], .shape = CALL_OPAQUE};
-  if (is_watched(target_of(thread >> 32)) && bpf_map_update_elem(&calls, &thread, &call, BPF_ANY))
-    count(WIRE_COUNT_CALLS_FULL);
+  if (is_watched(target_of(current_tgid())))
+    park_call(&call);
   return 0;
 }
 
 SEC("tracepoint/syscalls/sys_exit_connect")
 int exit_connect(struct sys_exit_args *ctx) {
-  __u64 thread = bpf_get_current_pid_tgid();
-  struct call *call = bpf_map_lookup_elem(&calls, &thread);
   struct socket_ref ref;
-  __s32 fd;
-  if (!call)
-    return 0;
-  fd = call->fd;
-  bpf_map_delete_elem(&calls, &thread);
-  if ((ctx->ret == 0 || ctx->ret == -EINPROGRESS) && socket_of_fd(fd, &ref))
-    conn_of(&ref, fd, WIRE_ROLE_CLIENT);
+  struct call call;
+  if (take_call(&call) && (ctx->ret == 0 || ctx->ret == -EINPROGRESS) && socket_of_fd(call.fd, &ref))
+    conn_of(&ref, call.fd, WIRE_ROLE_CLIENT);
   return 0;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /* Capability "socket": every system call that moves bytes of a stream socket. The entry parks the arguments, the
  * return knows how much moved. Tracepoints of single system calls, so other calls pay nearly nothing. */
+#include "lib/calls.h"
 #include "lib/sample.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -9,15 +10,13 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 #define MMSG_COUNTED 64
 
 static __always_inline int enter(struct call *call) {
-  __u64 thread = bpf_get_current_pid_tgid();
-  struct wire_target *target = target_of(thread >> 32);
+  struct wire_target *target = target_of(current_tgid());
   if (!target || target->state == WIRE_TARGET_IGNORED)
     return 0;
   if (target->state == WIRE_TARGET_SAMPLED && (call->direction == WIRE_SENT || target->sample_budget == 0))
     return 0;
   call->begin_ns = bpf_ktime_get_ns();
-  if (bpf_map_update_elem(&calls, &thread, call, BPF_ANY))
-    count(WIRE_COUNT_CALLS_FULL);
+  park_call(call);
   return 0;
 }
 
@@ -71,17 +70,13 @@ static __always_inline void moved(struct call *call, __s32 fd, long ret) {
 
 /* The shape is told again, although it was parked, so that the compiler knows it. */
 static __always_inline int leave(struct sys_exit_args *ctx, __u8 shape) {
-  __u64 thread = bpf_get_current_pid_tgid();
-  struct call *parked = bpf_map_lookup_elem(&calls, &thread);
   struct wire_target *target;
   struct call call;
-  if (!parked)
+  if (!take_call(&call) || ctx->ret < 0)
     return 0;
-  call = *parked;
   call.shape = shape;
-  bpf_map_delete_elem(&calls, &thread);
-  target = target_of(thread >> 32);
-  if (ctx->ret < 0 || !target)
+  target = target_of(current_tgid());
+  if (!target)
     return 0;
   if (target->state == WIRE_TARGET_SAMPLED && !sample(target, &call, ctx->ret))
     return 0;

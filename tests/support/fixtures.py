@@ -80,12 +80,11 @@ class Process:
     """A process of the test, with its output in a file."""
     _all = []
 
-    def __init__(self, command, log, environment=None, new_session=False):
+    def __init__(self, command, log, environment=None):
         self.log_path = pathlib.Path(log)
-        self._log = open(self.log_path, "wb")
-        self.popen = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=self._log,
-                                      stderr=subprocess.STDOUT, env=environment, preexec_fn=_die_with_parent,
-                                      start_new_session=new_session)
+        with open(self.log_path, "wb") as output:
+            self.popen = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=output,
+                                          stderr=subprocess.STDOUT, env=environment, preexec_fn=_die_with_parent)
         Process._all.append(self)
 
     @property
@@ -108,8 +107,6 @@ class Process:
             self.popen.kill()
             self.popen.wait()
             raise AssertionError(f"process {self.pid} did not end within {seconds} s of signal {how}") from None
-        finally:
-            self._log.close()
 
     @classmethod
     def end_all(cls):

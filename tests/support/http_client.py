@@ -82,20 +82,24 @@ class Client:
         return self.request("GET", path, b"", headers)
 
     def chat(self, text="one two three", headers=None, cancel_after=None, **fields):
-        """POST /v1/chat/completions; `cancel_after` events the connection is closed."""
+        """POST /v1/chat/completions with these fields in its body."""
         body = {"messages": [{"role": "user", "content": text}], "max_tokens": 8, "ignore_eos": True, **fields}
         if body.get("stream"):
             body.setdefault("stream_options", {"include_usage": True})
         return self.post("/v1/chat/completions", body, headers, cancel_after=cancel_after)
 
-    def request(self, method, path, body=b"", headers=None, cancel_after=None):
+    def request(self, method, path, body=b"", headers=None, cancel_after=None, pause=0):
+        """`cancel_after` so many events the connection is closed; `pause` seconds are waited after each 64 KiB sent."""
         lines = [f"{method} {path} HTTP/1.1", f"Host: {self._host}:{self._port}"]
         if method == "POST":
             lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
         lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
         reply = Reply(self.port, self._port, self._number, time.time_ns())
         self._number += 1
-        self._socket.sendall("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
+        message = "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+        for begin in range(0, len(message), 65536) if pause else (0,):
+            self._socket.sendall(message[begin:begin + 65536] if pause else message)
+            time.sleep(pause)
         try:
             self._read(reply, cancel_after)
         except Cancelled:

@@ -68,6 +68,11 @@ void size_map(bpf_map* map, const LiveOptions& options) {
   if (name == "events") bpf_map__set_max_entries(map, power_of_two(options.event_ring_bytes));
   if (name == "controls") bpf_map__set_max_entries(map, power_of_two(options.control_ring_bytes));
   if (name == "conns" || name == "wishes") bpf_map__set_max_entries(map, options.connections);
+  // The question of has_task_storage() in bpf/lib/calls.h.
+  static const bool task_storage =
+      libbpf_probe_bpf_helper(BPF_PROG_TYPE_TRACEPOINT, BPF_FUNC_for_each_map_elem, nullptr) == 1;
+  if (name == "calls_by_task") bpf_map__set_autocreate(map, task_storage);
+  if (name == "calls_by_thread") bpf_map__set_autocreate(map, !task_storage);
   if (name == "scratches") bpf_map__set_max_entries(map, static_cast<std::uint32_t>(libbpf_num_possible_cpus()));
 }
 
@@ -129,7 +134,9 @@ Status BpfObjects::load_one(std::size_t capability, const void* bytes, std::size
     bpf_object__close(object);
     return Error{fmt::format("refused by the kernel: {} ({})", error_text(error), last_message)};
   }
-  bpf_object__for_each_map(map, object) maps_.emplace(bpf_map__name(map), bpf_map__fd(map));
+  bpf_object__for_each_map(map, object) {
+    if (bpf_map__fd(map) >= 0) maps_.emplace(bpf_map__name(map), bpf_map__fd(map));
+  }
   objects_.push_back({object, capability, {}});
   return success();
 }

@@ -94,7 +94,7 @@ TEST(Ndjson, OneMessagePerLineThatIsNotBlank) {
       {"{\"a\":1}\n{\"b\":2}\n", {"{\"a\":1}", "{\"b\":2}"}},
       {"{\"a\":1}\r\n\r\n \n{\"b\":2}", {"{\"a\":1}", "{\"b\":2}"}},
       {"\n\n", {}},
-      {"  {}  \n", {"{}"}},
+      {"  {}  \r\n", {"  {}  "}},
   };
   for (const Sample& sample : samples)
     for (std::size_t step = 1; step <= 20; ++step)

@@ -267,6 +267,31 @@ TEST(Loss, ImpossibleTransfersDoNoHarm) {
   run.feed(events).finish();
 }
 
+TEST(Loss, TransfersAfterTheEndOpenNothing) {
+  Script script;
+  auto stream = script.open({.role = Role::server});
+  stream.received("GET / HTTP/1.1\r\n\r\n").sent(no_content).closed().received("GET / HTTP/1.1\r\n\r\n");
+  Trial run;
+  run.feed(script);
+  EXPECT_EQ(run.log.closed().size(), 1U);
+  EXPECT_EQ(run.assembler().connections(), 0U);
+  EXPECT_EQ(run.dropped("after_end"), 18U);
+}
+
+TEST(MidStream, LostResponseDoesNotShiftTheNextOnes) {
+  Script script;
+  auto stream = script.open({.role = Role::server, .mid_stream = true});
+  stream.sent("rest").received("GET /lost HTTP/1.1\r\n\r\n").lose(Direction::sent, 40);
+  for (int i = 1; i <= 3; ++i)
+    stream.received("GET /" + std::to_string(i) + " HTTP/1.1\r\n\r\n")
+        .sent("HTTP/1.1 20" + std::to_string(i) + " OK\r\nContent-Length: 0\r\n\r\n");
+  Trial run;
+  run.feed(script);
+  ASSERT_EQ(run.log.closed().size(), 4U);
+  EXPECT_EQ(run.closed(0).ending, Ending::lost_track);
+  for (int i = 1; i <= 3; ++i) EXPECT_EQ(run.closed(static_cast<std::size_t>(i)).response.status, 200 + i);
+}
+
 TEST(MidStream, WaitsForAMessage) {
   Script script;
   auto stream = script.open({.role = Role::server, .mid_stream = true});

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+# Sourced by scripts/test: its steps. A step that fails does not keep the others from running.
+MAIN_LOG=$ROOT/build/tests.log
+FAILED_STEPS=()
+SKIPS=()
+
+# step WHAT COMMAND…: announces it, runs it, says how long it took.
+step() {
+  local what=$1 begin=$SECONDS
+  shift
+  say "$what"
+  if "$@"; then
+    say "$what: done in $((SECONDS - begin)) s"
+  else
+    FAILED_STEPS+=("$what")
+    say "$what: FAILED after $((SECONDS - begin)) s"
+  fi
+}
+must_step() {
+  step "$@"
+  [ ${#FAILED_STEPS[@]} = 0 ] || [ "${FAILED_STEPS[-1]}" != "$1" ] || die "$1 failed, so nothing can be tested"
+}
+skip() { # WHAT WHY
+  SKIPS+=("$1: $2")
+  say "SKIP $1: $2"
+}
+
+sources_of() { # FOLDER…: C and C++ files
+  (cd "$ROOT" && find "$@" -type f \( -name '*.c' -o -name '*.cpp' -o -name '*.h' \) | LC_ALL=C sort)
+}
+
+# Other versions format otherwise, so only this one may judge.
+check_format() {
+  local tool
+  tool=$(command -v clang-format-14) || { skip "format" "clang-format 14 is not installed, and others format otherwise"; return 0; }
+  (cd "$ROOT" && sources_of agent exporters tests | xargs "$tool" --dry-run -Werror)
+}
+
+llama_or_skip() {
+  { prepare_llama && prepare_medium_model; } || skip "tests with llama-server" "it cannot be fetched here"
+}
+collector_or_skip() {
+  if prepare_collector; then
+    export INFERSCOPE_COLLECTOR=$COLLECTOR
+  else
+    skip "test with an OpenTelemetry Collector" "it cannot be built here"
+  fi
+}
+
+# main_tests [ctest options…]: the release build's tests, with ctest's own words.
+main_tests() {
+  local result=0
+  ctest --test-dir "$ROOT/build/release" --output-on-failure --no-tests=error -j "$JOBS" "$@" 2>&1 | tee "$MAIN_LOG" ||
+    result=1
+  # A program that skips only some of its tests passes, so what it skipped is told here.
+  grep -hE '^SKIPPED ' "$ROOT/build/release/Testing/Temporary/LastTest.log" >&2 || true
+  return $result
+}
+
+sanitized_tests() { # PRESET
+  local log=$ROOT/build/$1-tests.log
+  build_preset "$1" all || return 1
+  if ctest --test-dir "$ROOT/build/$1" --output-on-failure --no-tests=error -j "$JOBS" \
+    -L '^(unit|fuzz|replay)$' >"$log" 2>&1; then
+    grep -E 'tests passed' "$log" >&2
+  else
+    tail -60 "$log" >&2
+    return 1
+  fi
+}
+
+# clang-tidy on each source file; a file whose text, and that of all headers, was found good before is left out.
+check_tidy() { # normal|full
+  local tool=clang-tidy-14 good=$ROOT/build/tidy headers file key result=0 todo=()
+  command -v "$tool" >/dev/null || { skip "clang-tidy" "version 14 is not installed"; return 0; }
+  mkdir -p "$good"
+  headers=$({ cat "$ROOT/.clang-tidy" && sources_of agent exporters | grep '\.h$' | (cd "$ROOT" && xargs cat); } | sha256sum)
+  while read -r file; do
+    key=$(printf '%s %s' "$headers" "$(sha256sum "$ROOT/$file")" | sha256sum | cut -c 1-40)
+    [ -e "$good/$key" ] || todo+=("$file:$key")
+  done < <(sources_of agent exporters | grep '\.cpp$')
+  [ ${#todo[@]} -gt 0 ] || return 0
+  say "clang-tidy: ${#todo[@]} files"
+  printf '%s\n' "${todo[@]}" | xargs -P "$JOBS" -I{} bash -c '
+    file=${4%:*} key=${4##*:}
+    if output=$("$1" -p "$2/build/release" --quiet "$2/$file" 2>/dev/null); then : >"$3/$key"; else
+      printf "%s\n%s\n" "$file" "$output"; exit 1; fi' tidy "$tool" "$ROOT" "$good" {} || result=1
+  return $result
+}
+
+check_static() {
+  local binary doctor
+  build_preset static inferscope || return 1
+  binary=$(agent_binary static)
+  file "$binary" | grep -q 'statically linked' || { echo "$binary is not static: $(file "$binary")" >&2; return 1; }
+  ! ldd "$binary" >/dev/null 2>&1 || { echo "$binary needs shared libraries" >&2; return 1; }
+  "$binary" --version || return 1
+  doctor=$("$binary" doctor) || { printf 'the static agent loads no probes:\n%s\n' "$doctor" >&2; return 1; }
+  grep -q '^  socket  *on ' <<<"$doctor" || { printf 'the static agent lacks probes:\n%s\n' "$doctor" >&2; return 1; }
+}
+
+# The end of scripts/test: what was skipped, ctest's own summary of the main run, what failed.
+report() {
+  local line
+  for line in "${SKIPS[@]}"; do say "SKIP $line"; done
+  say "all of it took $((SECONDS / 60)) min $((SECONDS % 60)) s; the main run of the tests:"
+  sed -n '/tests passed,/,$p' "$MAIN_LOG" 2>/dev/null || true
+  if [ ${#FAILED_STEPS[@]} -gt 0 ]; then
+    printf 'FAILED: %s\n' "${FAILED_STEPS[@]}" >&2
+    exit 1
+  fi
+}
