@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # inferscope_stage(NAME DEPENDS other stages… LIBRARIES imported targets…)
 #   Makes the library inferscope_NAME from every .cpp file of the current folder, so that a new protocol, dialect,
-#   detector or exporter needs no edit here. A stage sees the stages it names and nothing else.
+#   detector or exporter needs no edit here. A stage sees the stages it names and nothing else. WITHOUT leaves files out.
 function(inferscope_stage name)
-  cmake_parse_arguments(STAGE "" "" "DEPENDS;LIBRARIES;PRIVATE_LIBRARIES" ${ARGN})
+  cmake_parse_arguments(STAGE "" "" "DEPENDS;LIBRARIES;PRIVATE_LIBRARIES;WITHOUT" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)
+  list(TRANSFORM STAGE_WITHOUT PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/)
+  list(REMOVE_ITEM sources ${STAGE_WITHOUT})
   set(target inferscope_${name})
   if(sources)
     add_library(${target} STATIC ${sources})

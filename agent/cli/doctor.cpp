@@ -8,6 +8,7 @@
 
 #include "cli/api_client.h"
 #include "cli/cli.h"
+#include "cli/status_view.h"
 #include "runtime/agent.h"
 #include "runtime/config.h"
 #include "source/live/live_source.h"
@@ -100,7 +101,7 @@ void print_blind_spots() {
 void print_agent(const std::string& socket) {
   fmt::print("Agent\n");
   const auto status = ask_agent(socket, "/v1/status", [](std::string_view line) {
-    fmt::print("  running: {}\n", line);
+    fmt::print("{}", status_text(line));
     return true;
   });
   if (!status) fmt::print("  not running: {}\n", status.error().text());

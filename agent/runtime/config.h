@@ -27,7 +27,7 @@ struct Config {
     std::uint32_t event_ring_bytes = 8u << 20;
     std::uint32_t control_ring_bytes = 1u << 20;
     std::uint32_t connections = 16384;
-    Duration poll_interval = std::chrono::milliseconds(10);
+    Duration poll_interval = std::chrono::milliseconds(25);
   } capture{};
 
   struct Api {

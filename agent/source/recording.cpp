@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "source/recording.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <zlib.h>
 #include <zstd.h>
@@ -15,6 +16,8 @@
 #include <string_view>
 #include <thread>
 
+#include "core/fd.h"
+#include "model/time_math.h"
 #include "source/recording_codec.h"
 
 namespace inferscope::source {
@@ -110,7 +113,10 @@ struct RecordingWriter::Impl {
 Result<std::unique_ptr<RecordingWriter>> RecordingWriter::create(const std::string& path, const RecordingInfo& info) {
   auto impl = std::make_unique<Impl>();
   impl->path = path;
-  impl->file.reset(std::fopen(path.c_str(), "wbe"));
+  // Only its owner may read it: it may hold content.
+  Fd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+  if (fd) impl->file.reset(fdopen(fd.get(), "wb"));
+  if (impl->file) fd.release();
   if (!impl->file)
     return Error{fmt::format("cannot create {}: {}", path, strerror(errno)), "choose a path that can be written",
                  Error::Kind::usage};
@@ -239,7 +245,8 @@ Status RecordingReader::Impl::read_block() {
 
 Duration RecordingReader::Impl::until_due(Time time) const {
   if (speed == ReplaySpeed::full || !begun) return Duration::zero();
-  return (time - first) - std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now() - *begun);
+  const auto passed = std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now() - *begun);
+  return Duration{saturating_add(elapsed(first, time).count(), -passed.count())};
 }
 
 Status RecordingReader::Impl::emit_next(const Emit<Event>& emit) {

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A stand-in for an OTLP/HTTP backend, in the test's own process: keeps what it is sent and answers as it is told."""
+import gzip
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import protobuf
+
+
+class Backend:
+    def __init__(self, port=0):
+        self.posts = []  # (time, path, headers, body)
+        self.answers = []  # statuses of the next answers; then 200
+        self.retry_after = None
+        self.hold = threading.Event()  # no answer before it is set
+        self.hold.set()
+        backend = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *_):
+                pass
+
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                if self.headers.get("Content-Encoding") == "gzip":
+                    body = gzip.decompress(body)
+                status = backend.answers.pop(0) if backend.answers else 200
+                backend.posts.append((time.monotonic(), self.path, dict(self.headers), status, body))
+                backend.hold.wait(60)
+                self.send_response(status)
+                if status != 200 and backend.retry_after:
+                    self.send_header("Retry-After", backend.retry_after)
+                self.send_header("Content-Type", "application/x-protobuf")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        self.port = self._server.server_port
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def close(self):
+        self.hold.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def spans(self):
+        """Of all posts that were accepted."""
+        return [span for *_, status, body in list(self.posts) if status == 200 for span in protobuf.spans(body)]
+
+    def bytes(self):
+        return b"".join(body for *_, body in list(self.posts))
