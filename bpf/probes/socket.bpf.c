@@ -88,15 +88,16 @@ static __always_inline int leave(struct sys_exit_args *ctx, __u8 shape) {
   return 0;
 }
 
-#define CALL(name, way, form, addr, elements, descriptor, descriptor2, unless)                          \
-  SEC("tracepoint/syscalls/sys_enter_" #name) int enter_##name(struct sys_enter_args *ctx) {            \
+#define CALL_AS(name, syscall, way, form, addr, elements, descriptor, descriptor2, unless)                          \
+  SEC("tracepoint/syscalls/sys_enter_" #syscall) int enter_##name(struct sys_enter_args *ctx) {            \
     struct call call = {.buffer = (addr), .count = (elements), .fd = (descriptor), .fd2 = (descriptor2), \
                         .shape = (form), .direction = (way)};                                           \
     return (unless) ? 0 : enter(&call);                                                                 \
   }                                                                                                     \
-  SEC("tracepoint/syscalls/sys_exit_" #name)                                                            \
+  SEC("tracepoint/syscalls/sys_exit_" #syscall)                                                            \
   int exit_##name(struct sys_exit_args *ctx) { return leave(ctx, form); }
 
+#define CALL(name, ...) CALL_AS(name, name, __VA_ARGS__)
 #define ARG(n) (ctx->args[n])
 
 CALL(read, WIRE_RECEIVED, CALL_BYTES, ARG(1), 0, ARG(0), -1, 0)
@@ -109,5 +110,5 @@ CALL(recvmsg, WIRE_RECEIVED, CALL_MSGHDR, ARG(1), 0, ARG(0), -1, ARG(2) & MSG_PE
 CALL(sendmsg, WIRE_SENT, CALL_MSGHDR, ARG(1), 0, ARG(0), -1, 0)
 CALL(recvmmsg, WIRE_RECEIVED, CALL_MMSGHDR, ARG(1), ARG(2), ARG(0), -1, ARG(3) & MSG_PEEK)
 CALL(sendmmsg, WIRE_SENT, CALL_MMSGHDR, ARG(1), ARG(2), ARG(0), -1, 0)
-CALL(sendfile64, WIRE_SENT, CALL_SENDFILE, 0, 0, ARG(0), -1, 0)
+CALL_AS(sendfile, sendfile64, WIRE_SENT, CALL_SENDFILE, 0, 0, ARG(0), -1, 0)
 CALL(splice, WIRE_RECEIVED, CALL_SPLICE, 0, 0, ARG(0), ARG(2), 0)

@@ -11,7 +11,10 @@
 #include <cerrno>
 #include <cstring>
 #include <deque>
+#include <iterator>
 #include <numeric>
+#include <optional>
+#include <set>
 #include <span>
 #include <unordered_map>
 #include <utility>
@@ -75,9 +78,10 @@ struct LiveSource::Impl {
   std::deque<Event> controls{};     ///< decided, waiting for their turn in time
   std::deque<Deferred> deferred{};  ///< transfers that were too young in the last poll
   std::unordered_map<ConnectionId, OpenConnection> connections{};
-  std::unordered_map<Pid, bool> sampled{};
+  std::set<Pid> sampled{};
   std::uint64_t refused = 0;
 
+  std::optional<Time> noticed{};      ///< during a notice: what is decided there counts from then on
   const Emit<Event>* emit = nullptr;  ///< during poll
   Time settled{};                     ///< during poll: what is older is in order
 
@@ -188,7 +192,9 @@ void LiveSource::Impl::take_control(std::span<const std::byte> record) {
   }
   const Time time = decoded->time;
   if (const auto* seen = std::get_if<ProcessNotice>(&decoded->body)) {
+    noticed = time;
     if (notice) notice(*seen);
+    noticed.reset();
   } else if (const auto* exited = std::get_if<DecodedExit>(&decoded->body)) {
     take_exit(exited->event, time);
   } else if (const auto* open = std::get_if<DecodedOpen>(&decoded->body)) {
@@ -278,12 +284,13 @@ void LiveSource::Impl::drain_events() {
 void LiveSource::Impl::refill_samples(Time now) {
   if (now < next_sample_refill) return;
   next_sample_refill = now + sample_interval;
-  for (const auto& [pid, unused] : sampled) {
-    const auto key = static_cast<__u32>(pid);
+  for (auto it = sampled.begin(); it != sampled.end();) {
+    const auto key = static_cast<__u32>(*it);
     wire_target target{};
-    if (bpf_map_lookup_elem(objects.map_fd("targets"), &key, &target) == 0 && target.state == WIRE_TARGET_SAMPLED &&
-        target.sample_budget == 0)
-      (void)set_target(pid, WIRE_TARGET_SAMPLED);
+    const bool exists = bpf_map_lookup_elem(objects.map_fd("targets"), &key, &target) == 0;
+    if (exists && target.state == WIRE_TARGET_SAMPLED && target.sample_budget == 0)
+      (void)set_target(*it, WIRE_TARGET_SAMPLED);
+    it = exists ? std::next(it) : sampled.erase(it);  // the kernel side forgets a process when it exits
   }
 }
 
@@ -341,12 +348,12 @@ void LiveSource::on_notice(OnNotice callback) {
 Status LiveSource::watch(const ProcessStarted& process) {
   impl_->sampled.erase(process.pid);
   if (auto status = impl_->set_target(process.pid, WIRE_TARGET_WATCHED); !status) return status;
-  impl_->controls.push_back({kernel_now(), process});
+  impl_->controls.push_back({impl_->noticed.value_or(kernel_now()), process});
   return success();
 }
 
 Status LiveSource::sample(Pid pid) {
-  impl_->sampled.emplace(pid, true);
+  impl_->sampled.insert(pid);
   return impl_->set_target(pid, WIRE_TARGET_SAMPLED);
 }
 
