@@ -15,10 +15,12 @@ int run(const std::string& config_path) {
   log::configure(log::level_of(config->log.level), config->log.format == "json");
   const std::string socket = config->api.socket;
   const auto& stop = stop_on_signal();
-  runtime::Agent agent(std::move(config).value());
-  if (auto status = agent.start(); !status) return fail(status.error());
-  log::info("watching this host; 'inferscope trace --follow' shows requests", {{"api", socket}});
-  if (auto status = agent.run(stop); !status) return fail(status.error());
+  {
+    runtime::Agent agent(std::move(config).value());
+    if (auto status = agent.start(); !status) return fail(status.error());
+    log::info("watching this host; 'inferscope trace --follow' shows requests", {{"api", socket}});
+    if (auto status = agent.run(stop); !status) return fail(status.error());
+  }
   log::info("stopped");
   return exit_done;
 }

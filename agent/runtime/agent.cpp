@@ -7,8 +7,8 @@
 #include <utility>
 
 #include "core/log.h"
-#include "model/trace_json.h"
 #include "interpret/inference_paths.h"
+#include "model/trace_json.h"
 #include "runtime/status_json.h"
 
 namespace inferscope::runtime {
@@ -120,8 +120,7 @@ void Agent::serve() {
   api_.handle("/v1/in-flight", [this](const web::ApiRequest&) {
     return ndjson(ask([this] {
       std::string text;
-      pipeline_->in_flight(source_->now(),
-                           [&text](const RequestTrace& trace) { (text += to_json(trace)) += '\n'; });
+      pipeline_->in_flight(source_->now(), [&text](const RequestTrace& trace) { (text += to_json(trace)) += '\n'; });
       return text;
     }));
   });
@@ -182,6 +181,7 @@ Status Agent::run(const std::atomic<bool>& stop) {
 }
 
 void Agent::shut_down() {
+  log::info("stopping: sending what is queued and taking the probes out, which takes some seconds");
   {
     const std::lock_guard lock(tasks_mutex_);
     accepting_tasks_ = false;
