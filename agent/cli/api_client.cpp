@@ -52,7 +52,7 @@ Status ask_agent(const std::string& socket_path, const std::string& target,
       const auto head_end = pending.find("\r\n\r\n");
       if (head_end == std::string::npos) continue;
       const std::string status_line = pending.substr(0, pending.find("\r\n"));
-      if (status_line.find(" 200") == std::string::npos)
+      if (!status_line.starts_with("HTTP/1.") || status_line.find(" 200") != 8)
         return Error{fmt::format("the agent refused {}: {}", target, status_line), "is it of another version?"};
       pending.erase(0, head_end + 4);
       in_body = true;
@@ -62,6 +62,7 @@ Status ask_agent(const std::string& socket_path, const std::string& target,
       if (!on_line(std::string_view(pending).substr(begin, end - begin))) return success();
     pending.erase(0, begin);
   }
+  if (!in_body) return Error{fmt::format("what listens at {} gave no HTTP answer", socket_path), "is it the agent?"};
   return success();
 }
 

@@ -45,7 +45,7 @@ int main(int argc, char** argv) {
       "servers.",
       "inferscope"};
   app.set_version_flag("--version", INFERSCOPE_VERSION);
-  app.require_subcommand(1);
+  app.require_subcommand(0, 1);  // that there is none is said below: a wrong one would be told as a missing one
   app.failure_message(CLI::FailureMessage::help);
   Chosen chosen;
   for (const auto add : commands) add(app, chosen);
@@ -53,6 +53,10 @@ int main(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? exit_done : exit_usage;
+  }
+  if (!chosen) {
+    fmt::print(stderr, "inferscope: a command is missing\n\n{}", app.help());
+    return exit_usage;
   }
   return chosen();
 }

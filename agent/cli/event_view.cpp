@@ -5,6 +5,9 @@
 
 #include <array>
 
+#include "model/text.h"
+#include "model/time_math.h"
+
 namespace inferscope::cli {
 namespace {
 
@@ -45,7 +48,8 @@ struct Describe {
     const char* cut = cut_names[static_cast<std::size_t>(body.cut)];
     return fmt::format("connection {} {} {} bytes at {} (thread {}, took {} us){}{}", body.connection,
                        name_of(body.direction), body.length, body.position, body.tid,
-                       (body.end - body.begin) / std::chrono::microseconds(1), *cut ? ", content cut: " : "", cut);
+                       elapsed(body.begin, body.end) / std::chrono::microseconds(1), *cut ? ", content cut: " : "",
+                       cut);
   }
   std::string operator()(const EventsLost& body) const {
     return fmt::format("{} events lost: {}", body.count, body.reason);
@@ -58,7 +62,9 @@ struct Describe {
 }  // namespace
 
 std::string event_line(const Event& event) {
-  return fmt::format("{:.6f} {}", to_seconds(event.time.time_since_epoch()), std::visit(Describe{}, event.body));
+  // Names and paths may hold anything, and terminals obey what they are sent.
+  return fmt::format("{:.6f} {}", to_seconds(event.time.time_since_epoch()),
+                     clean_text(std::visit(Describe{}, event.body), 16384));
 }
 
 }  // namespace inferscope::cli

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "runtime/replay.h"
+
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -52,15 +54,9 @@ int replay(const Options& options) {
     }
     if (options.real_time) std::fflush(stdout);
   });
-  Status status = success();
-  while (!stop && status.ok() && !(*reader)->finished()) {
-    status = (*reader)->poll(std::chrono::milliseconds(100), [&](const Event& event) {
-      if (options.events) fmt::print("{}\n", event_line(event));
-      pipeline.on(event);
-    });
-    pipeline.tick((*reader)->now());
-  }
-  pipeline.finish((*reader)->now());
+  const auto status = runtime::replay(**reader, pipeline, stop, [&](const Event& event) {
+    if (options.events) fmt::print("{}\n", event_line(event));
+  });
   return status ? exit_done : fail(status.error());
 }
 

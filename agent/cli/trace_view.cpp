@@ -12,12 +12,14 @@
 #include <optional>
 #include <vector>
 
-#include "model/attributes.h"
+#include "model/text.h"
+#include "model/time_math.h"
 
 namespace inferscope::cli {
 namespace {
 
 constexpr int bar_width = 50;
+constexpr std::size_t shown_bytes = 4096;
 
 /// A trace's JSON with the look-ups that both views need.
 class Trace {
@@ -31,7 +33,8 @@ class Trace {
   [[nodiscard]] std::string text(std::string_view key, const std::string& otherwise = "-") const {
     const auto* value = find(key);
     if (!value) return otherwise;
-    if (value->IsString()) return {value->GetString(), value->GetStringLength()};
+    // Terminals obey what they are sent, and a model's name may come from anybody.
+    if (value->IsString()) return clean_text({value->GetString(), value->GetStringLength()}, shown_bytes);
     if (value->IsInt64()) return std::to_string(value->GetInt64());
     return otherwise;
   }
@@ -56,7 +59,8 @@ class Trace {
     return out;
   }
   [[nodiscard]] double seconds() const {
-    return static_cast<double>(integer("end_time_unix_nano") - integer("start_time_unix_nano")) / 1e9;
+    return to_seconds(
+        elapsed(Time{Duration{integer("start_time_unix_nano")}}, Time{Duration{integer("end_time_unix_nano")}}));
   }
 
  private:
@@ -69,16 +73,16 @@ class Trace {
   bool valid_ = false;
 };
 
-/// Terminals obey what they are sent, and a model's name may come from anybody.
-std::string printable(std::string text) {
-  std::replace_if(
-      text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '?');
-  return text;
-}
-
+/// Cut to `width` characters, not bytes: a character cut in half would spoil the line.
 std::string fit(const std::string& text, std::size_t width) {
-  const std::string clean = printable(text);
-  return clean.size() <= width ? clean : clean.substr(0, width - 1) + "~";
+  const auto begins_character = [](char c) { return (static_cast<unsigned char>(c) & 0xc0u) != 0x80; };
+  std::size_t characters = 0, last = 0;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (!begins_character(text[i])) continue;
+    if (++characters == width) last = i;
+    if (characters > width) return text.substr(0, last) + "~";
+  }
+  return text;
 }
 
 std::string duration(std::optional<double> seconds) {
@@ -107,7 +111,8 @@ std::string painted(const std::string& text, const char* code, bool colour) {
 
 std::string bar(double from, double to, double total) {
   const auto column = [total](double at) {
-    return total <= 0 ? 0 : std::clamp(static_cast<int>(std::lround(at / total * bar_width)), 0, bar_width);
+    const double share = total > 0 ? std::clamp(at / total, 0.0, 1.0) : 0.0;
+    return static_cast<int>(std::lround(share * bar_width));
   };
   const int begin = std::min(column(from), bar_width - 1);
   const int end = std::max(column(to), begin + 1);
@@ -173,7 +178,7 @@ std::string trace_waterfall(std::string_view json, bool colour) {
     if (total - tokens.back() > 0) out += phase("after last", tokens.back(), total, total);
   }
   const auto row = [&out](const char* name, const std::string& value) {
-    if (value != "-") out += fmt::format("  {:<22} {}\n", name, printable(value));
+    if (value != "-") out += fmt::format("  {:<22} {}\n", name, value);
   };
   out += "\n";
   row("input tokens", trace.text("gen_ai.usage.input_tokens"));

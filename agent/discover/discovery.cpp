@@ -43,12 +43,11 @@ Candidate Discovery::judge(Pid pid, Ports look) {
   candidate.process = *info;
   std::set<std::uint16_t> ports;
   if (look == Ports::always || rules_ask_ports_) ports = proc_.listening_ports(pid);
-  for (const Rule& rule : options_.ignore)
-    if (matches(rule, *info, ports)) {
-      candidate.verdict = Verdict::ignored;
-      candidate.reason = "excluded by the configuration: " + describe(rule);
-      return candidate;
-    }
+  if (const Rule* rule = exclusion_of(*info, ports)) {
+    candidate.verdict = Verdict::ignored;
+    candidate.reason = "excluded by the configuration: " + describe(*rule);
+    return candidate;
+  }
   for (const Rule& rule : options_.watch)
     if (matches(rule, *info, ports)) {
       candidate.verdict = Verdict::watched;
@@ -72,6 +71,27 @@ Candidate Discovery::judge(Pid pid, Ports look) {
   return candidate;
 }
 
+const Rule* Discovery::exclusion_of(const ProcessInfo& info, const std::set<std::uint16_t>& ports) const {
+  for (const Rule& rule : options_.ignore)
+    if (matches(rule, info, ports)) return &rule;
+  return nullptr;
+}
+
+void Discovery::ignore(Pid pid) {
+  pending_.erase(pid);
+  watched_.erase(pid);
+  actions_.ignore(pid);
+}
+
+void Discovery::keep_watching(Pid pid, const std::string& reason) {
+  const auto info = proc_.read(pid);
+  if (!info) return;
+  if (exclusion_of(*info, rules_ask_ports_ ? proc_.listening_ports(pid) : std::set<std::uint16_t>()))
+    ignore(pid);
+  else
+    watch({*info, Verdict::watched, reason});
+}
+
 void Discovery::watch(const Candidate& candidate) {
   watched_[candidate.process.pid] = candidate.process.start_time_ns;
   pending_.erase(candidate.process.pid);
@@ -85,8 +105,7 @@ void Discovery::decide(Pid pid, Time now, Look look) {
       watch(candidate);
       break;
     case Verdict::ignored:
-      pending_.erase(pid);
-      actions_.ignore(pid);
+      ignore(pid);
       break;
     case Verdict::sampled:
       if (look == Look::accepting) actions_.sample(pid);
@@ -106,28 +125,32 @@ void Discovery::scan(Time now) {
   for (const Pid pid : proc_.pids()) decide(pid, now, Look::accepting);
 }
 
+void Discovery::on_executed(const ProcessNotice& notice) {
+  const auto known = watched_.find(notice.pid);
+  const auto info = proc_.read(notice.pid);
+  if (known != watched_.end() && info && info->start_time_ns != known->second)
+    watched_.erase(known);  // its exit was not told, and the number is another process's now
+  if (watched_.contains(notice.pid))
+    keep_watching(notice.pid, "child of a watched process, or a watched process with a new program");
+  else
+    decide(notice.pid, notice.time, Look::first);
+}
+
 void Discovery::on(const ProcessNotice& notice) {
   proc_.forget_sockets();
   switch (notice.kind) {
     case ProcessNotice::Kind::executed:
-      if (!watched_.contains(notice.pid)) {
-        decide(notice.pid, notice.time, Look::first);
-      } else if (const auto info = proc_.read(notice.pid)) {
-        watch({*info, Verdict::watched, "child of a watched process, or a watched process with a new program"});
-      }
+      on_executed(notice);
       break;
     case ProcessNotice::Kind::forked:
-      if (const auto info = proc_.read(notice.pid))
-        watch({*info, Verdict::watched, fmt::format("child of watched process {}", notice.parent)});
+      keep_watching(notice.pid, fmt::format("child of watched process {}", notice.parent));
       break;
     case ProcessNotice::Kind::accepts_connections:
       decide(notice.pid, notice.time, Look::accepting);
       break;
     case ProcessNotice::Kind::received_inference:
-      if (const auto info = proc_.read(notice.pid)) {
-        const std::string request = notice.sample.substr(0, notice.sample.find_first_of("?\r\n"));
-        watch({*info, Verdict::watched, fmt::format("received an inference request ({})", request)});
-      }
+      keep_watching(notice.pid, fmt::format("received an inference request ({})",
+                                            notice.sample.substr(0, notice.sample.find_first_of("?\r\n"))));
       break;
   }
 }
@@ -138,9 +161,11 @@ void Discovery::on(const ProcessExited& exited) {
 }
 
 void Discovery::tick(Time now) {
+  bool looked = false;
   for (auto it = pending_.begin(); it != pending_.end();) {
     auto& [pid, pending] = *it++;
     if (now < pending.next) continue;
+    if (!std::exchange(looked, true)) proc_.forget_sockets();
     const Pid one = pid;
     if (++pending.looks < look_delays.size()) {
       pending.next = now + look_delays[pending.looks];
@@ -162,7 +187,8 @@ std::vector<Candidate> Discovery::candidates() {
   proc_.forget_sockets();
   std::vector<Candidate> found;
   for (const Pid pid : proc_.pids())
-    if (Candidate candidate = judge(pid, Ports::always); candidate.verdict != Verdict::none) found.push_back(std::move(candidate));
+    if (Candidate candidate = judge(pid, Ports::always); candidate.verdict != Verdict::none)
+      found.push_back(std::move(candidate));
   return found;
 }
 

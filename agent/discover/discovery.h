@@ -63,7 +63,12 @@ class Discovery {
   Candidate judge(Pid pid, Ports look);
   enum class Look : std::uint8_t { first, accepting, again };
   void decide(Pid pid, Time now, Look look);
+  void on_executed(const ProcessNotice& notice);
   void watch(const Candidate& candidate);
+  /// The kernel side watches it already; that stands unless it is excluded.
+  void keep_watching(Pid pid, const std::string& reason);
+  [[nodiscard]] const Rule* exclusion_of(const ProcessInfo& info, const std::set<std::uint16_t>& ports) const;
+  void ignore(Pid pid);
 
   struct Pending {
     std::size_t looks = 0;

@@ -70,11 +70,14 @@ bool glob(const char* pattern, const std::string& text) {
   return fnmatch(pattern, text.c_str(), 0) == 0;
 }
 
+/// The path without what /proc says of a binary that was replaced.
+std::string plain_path(const std::string& path) {
+  constexpr std::string_view deleted = " (deleted)";
+  return path.ends_with(deleted) ? path.substr(0, path.size() - deleted.size()) : path;
+}
+
 std::string file_name(const std::string& path) {
-  std::string name = path.substr(path.rfind('/') + 1);
-  constexpr std::string_view deleted = " (deleted)";  // as /proc says of a binary that was replaced
-  if (name.ends_with(deleted)) name.resize(name.size() - deleted.size());
-  return name;
+  return plain_path(path.substr(path.rfind('/') + 1));
 }
 
 bool is_user(const std::string& user, std::uint32_t uid) {
@@ -90,7 +93,7 @@ bool is_user(const std::string& user, std::uint32_t uid) {
 bool matches(const Rule& rule, const ProcessInfo& info, const std::set<std::uint16_t>& ports) {
   bool any = false;
   const auto require = [&any](bool match) { return any = true, match; };
-  if (rule.executable && !require(glob(rule.executable->c_str(), info.executable) ||
+  if (rule.executable && !require(glob(rule.executable->c_str(), plain_path(info.executable)) ||
                                   glob(rule.executable->c_str(), file_name(info.executable))))
     return false;
   if (rule.command_line && !require(glob(rule.command_line->c_str(), info.command_line))) return false;

@@ -7,8 +7,12 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <set>
+#include <system_error>
+#include <utility>
 #include <vector>
 
 namespace inferscope::runtime {
@@ -30,9 +34,12 @@ using Keys = std::map<std::string, std::function<void(const YAML::Node&)>>;
 void read_mapping(const YAML::Node& node, const std::string& place, const Keys& keys) {
   if (node.IsNull()) return;
   if (!node.IsMap()) reject(node, fmt::format("{} must be a mapping", place));
+  std::set<std::string> seen;
   for (const auto& pair : node) {
-    const auto key = pair.first.as<std::string>();
+    if (!pair.first.IsScalar()) reject(pair.first, fmt::format("a key of {} must be a text", place));
+    const std::string& key = pair.first.Scalar();
     const auto found = keys.find(key);
+    if (!seen.insert(key).second) reject(pair.first, fmt::format("key '{}' stands twice in {}", key, place));
     if (found == keys.end()) {
       std::vector<std::string> names;
       std::transform(keys.begin(), keys.end(), std::back_inserter(names), [](const auto& one) { return one.first; });
@@ -103,11 +110,10 @@ std::string read_choice(const YAML::Node& node, const char* what, const std::vec
   return text;
 }
 
-std::map<std::string, std::string> read_texts(const YAML::Node& node, const char* what) {
-  std::map<std::string, std::string> texts;
+/// What the file names goes before what is there; the rest stays.
+void read_texts(const YAML::Node& node, const char* what, std::map<std::string, std::string>& texts) {
   if (!node.IsMap()) reject(node, fmt::format("{} must be a mapping of names to texts", what));
   for (const auto& pair : node) texts[read_text(pair.first, what)] = read_text(pair.second, what);
-  return texts;
 }
 
 std::vector<discover::Rule> read_rules(const YAML::Node& node, const char* what) {
@@ -166,7 +172,7 @@ void read_otlp(const YAML::Node& node, exporters::OtlpOptions& otlp) {
   read_mapping(
       node, "export.otlp",
       {{"endpoint", [&](const YAML::Node& n) { otlp.endpoint = read_text(n, "export.otlp.endpoint"); }},
-       {"headers", [&](const YAML::Node& n) { otlp.headers = read_texts(n, "export.otlp.headers"); }},
+       {"headers", [&](const YAML::Node& n) { read_texts(n, "export.otlp.headers", otlp.headers); }},
        {"timeout",
         [&](const YAML::Node& n) {
           otlp.timeout =
@@ -226,7 +232,7 @@ void read_root(const YAML::Node& root, Config& config) {
               {{"service_name",
                 [&](const YAML::Node& m) { config.otlp.service_name = read_text(m, "resource.service_name"); }},
                {"attributes",
-                [&](const YAML::Node& m) { config.otlp.resource_attributes = read_texts(m, "resource.attributes"); }}});
+                [&](const YAML::Node& m) { read_texts(m, "resource.attributes", config.otlp.resource_attributes); }}});
         }},
        {"export", [&](const YAML::Node& n) {
           read_mapping(n, "export",
@@ -239,71 +245,92 @@ void read_root(const YAML::Node& root, Config& config) {
         }}});
 }
 
+std::string_view trim(std::string_view text) {
+  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
+  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
+  return text;
+}
+
+/// %41 is A, as the specification has it for these variables; what is no such escape stays.
+std::string percent_decoded(std::string_view text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    unsigned code = 0;
+    const char* digits = text.data() + i + 1;
+    if (text[i] == '%' && i + 2 < text.size() && std::from_chars(digits, digits + 2, code, 16).ptr == digits + 2) {
+      out += static_cast<char>(code);
+      i += 2;
+    } else {
+      out += text[i];
+    }
+  }
+  return out;
+}
+
 /// key1=value1,key2=value2, as the OTEL_* variables have it.
 std::map<std::string, std::string> parse_pairs(const std::string& text) {
   std::map<std::string, std::string> pairs;
   for (std::size_t at = 0; at < text.size();) {
     const std::size_t end = std::min(text.find(',', at), text.size());
-    const std::string pair = text.substr(at, end - at);
-    if (const auto equals = pair.find('='); equals != std::string::npos && equals > 0)
-      pairs.emplace(pair.substr(0, equals), pair.substr(equals + 1));
+    const std::string_view pair = std::string_view(text).substr(at, end - at);
+    const auto equals = pair.find('=');
+    if (const auto key = trim(pair.substr(0, equals)); equals != std::string_view::npos && !key.empty())
+      pairs.emplace(percent_decoded(key), percent_decoded(trim(pair.substr(equals + 1))));
     at = end + 1;
   }
   return pairs;
 }
 
-/// The OpenTelemetry specification's environment variables, where the file said nothing.
+/// The first of these variables that is set and not empty.
+std::optional<std::string> first_of(const Environment& environment, std::initializer_list<const char*> names) {
+  for (const char* name : names)
+    if (auto value = environment(name); value && !value->empty()) return value;
+  return std::nullopt;
+}
+
+bool switched_off(const Environment& environment) {
+  std::string disabled = environment("OTEL_SDK_DISABLED").value_or("");
+  std::transform(disabled.begin(), disabled.end(), disabled.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  return disabled == "true" || environment("OTEL_TRACES_EXPORTER") == "none";
+}
+
+/// The OpenTelemetry specification's environment variables, in place of the defaults.
 Status apply_environment(Config& config, const Environment& environment) {
-  if (environment("OTEL_SDK_DISABLED") == "true") {
-    config.otlp_enabled = false;
-    return success();
+  if (const auto own = first_of(environment, {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"})) {
+    config.otlp.endpoint = *own;
+  } else if (auto base = first_of(environment, {"OTEL_EXPORTER_OTLP_ENDPOINT"})) {
+    while (base->ends_with('/')) base->pop_back();
+    config.otlp.endpoint = *base + "/v1/traces";
   }
-  if (const auto exporter = environment("OTEL_TRACES_EXPORTER"); exporter && *exporter == "none") {
-    config.otlp_enabled = false;
-    return success();
-  }
-  if (config.otlp.endpoint.empty()) {
-    if (const auto own = environment("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"); own && !own->empty()) {
-      config.otlp.endpoint = *own;
-      config.otlp_enabled = true;
-    } else if (auto base = environment("OTEL_EXPORTER_OTLP_ENDPOINT"); base && !base->empty()) {
-      while (base->ends_with('/')) base->pop_back();
-      config.otlp.endpoint = *base + "/v1/traces";
-      config.otlp_enabled = true;
-    } else if (config.otlp_enabled) {
-      config.otlp.endpoint = "http://localhost:4318/v1/traces";
-    }
-  }
+  config.otlp_enabled = !config.otlp.endpoint.empty();
   for (const char* name : {"OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"})
     if (const auto headers = environment(name)) config.otlp.headers.merge(parse_pairs(*headers));
-  if (const auto compression = environment("OTEL_EXPORTER_OTLP_COMPRESSION")) config.otlp.gzip = *compression == "gzip";
-  if (const auto timeout = environment("OTEL_EXPORTER_OTLP_TIMEOUT")) {
+  if (const auto compression =
+          first_of(environment, {"OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION"}))
+    config.otlp.gzip = *compression == "gzip";
+  if (const auto timeout = first_of(environment, {"OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"})) {
     std::int64_t milliseconds = 0;
     const auto [end, error] = std::from_chars(timeout->data(), timeout->data() + timeout->size(), milliseconds);
-    if (error != std::errc() || end != timeout->data() + timeout->size() || milliseconds <= 0)
-      return Error{fmt::format("OTEL_EXPORTER_OTLP_TIMEOUT is '{}'", *timeout), "give it a number of milliseconds",
-                   Error::Kind::usage};
+    if (error != std::errc() || end != timeout->data() + timeout->size() || milliseconds <= 0 || milliseconds > 600'000)
+      return Error{fmt::format("OTEL_EXPORTER_OTLP_TIMEOUT is '{}'", *timeout),
+                   "give it a number of milliseconds, at most 600000", Error::Kind::usage};
     config.otlp.timeout = std::chrono::milliseconds(milliseconds);
   }
-  if (const auto name = environment("OTEL_SERVICE_NAME"); name && !name->empty()) config.otlp.service_name = *name;
   if (const auto attributes = environment("OTEL_RESOURCE_ATTRIBUTES"))
-    config.otlp.resource_attributes.merge(parse_pairs(*attributes));
+    config.otlp.resource_attributes = parse_pairs(*attributes);
+  if (const auto name = config.otlp.resource_attributes.find("service.name");
+      name != config.otlp.resource_attributes.end())
+    config.otlp.service_name = name->second;
+  if (const auto name = first_of(environment, {"OTEL_SERVICE_NAME"})) config.otlp.service_name = *name;
   return success();
 }
 
-}  // namespace
-
-std::optional<std::string> process_environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value ? std::optional<std::string>(value) : std::nullopt;
-}
-
-Result<Config> parse_config(std::string_view yaml, const std::string& name) {
+Result<Config> parse_over(Config config, std::string_view yaml, const std::string& name) {
   const auto bad = [&name](const YAML::Mark& mark, const std::string& message) {
     return Error{fmt::format("{}:{}:{}: {}", name, mark.line + 1, mark.column + 1, message),
                  "docs/configuration.md describes every key", Error::Kind::usage};
   };
-  Config config;
   try {
     const YAML::Node root = YAML::Load(std::string(yaml));
     if (root.IsDefined()) read_root(root, config);
@@ -315,18 +342,33 @@ Result<Config> parse_config(std::string_view yaml, const std::string& name) {
   return config;
 }
 
+}  // namespace
+
+std::optional<std::string> process_environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value ? std::optional<std::string>(value) : std::nullopt;
+}
+
+Result<Config> parse_config(std::string_view yaml, const std::string& name) {
+  return parse_over({}, yaml, name);
+}
+
 Result<Config> load_config(const std::string& path, const Environment& environment) {
   std::string text;
   if (!path.empty()) {
     std::ifstream file(path, std::ios::binary);
-    if (!file)
+    std::error_code ignored;
+    if (!file || std::filesystem::is_directory(path, ignored))
       return Error{fmt::format("cannot read the configuration {}", path), "check the path and its permissions",
                    Error::Kind::usage};
     text.assign(std::istreambuf_iterator<char>(file), {});
   }
-  auto config = parse_config(text, path);
-  if (!config) return config.error();
-  if (auto status = apply_environment(*config, environment); !status) return status.error();
+  Config defaults;
+  if (auto status = apply_environment(defaults, environment); !status) return status.error();
+  auto config = parse_over(std::move(defaults), text, path);
+  if (!config) return config;
+  if (switched_off(environment)) config->otlp_enabled = false;
+  if (config->otlp_enabled && config->otlp.endpoint.empty()) config->otlp.endpoint = "http://localhost:4318/v1/traces";
   return config;
 }
 

@@ -50,8 +50,8 @@ std::optional<std::string> process_environment(const char* name);
 
 /// Parses a YAML text. Errors name the file, line and column; unknown keys are errors. `name` is for messages.
 Result<Config> parse_config(std::string_view yaml, const std::string& name);
-/// Reads a file; an empty path gives the defaults. Then the standard OTEL_* variables apply where the file says
-/// nothing.
+/// Reads a file; an empty path gives the defaults. The standard OTEL_* variables apply where the file says nothing, and
+/// OTEL_SDK_DISABLED=true and OTEL_TRACES_EXPORTER=none always.
 Result<Config> load_config(const std::string& path, const Environment& environment = process_environment);
 
 }  // namespace inferscope::runtime

@@ -120,7 +120,9 @@ void ApiServer::Impl::begin_feed(evhttp_request* raw, ApiRequest request, const 
       evhttp_request_get_connection(raw),
       [](evhttp_connection*, void* self) {
         auto& gone = *static_cast<Reader*>(self);
+        evhttp_request* orphan = gone.raw;  // the connection has let go of it already
         gone.server->forget(gone);
+        evhttp_send_reply_end(orphan);
       },
       &reader);
   reader.timer = event_new(
@@ -175,6 +177,10 @@ Status ApiServer::start(const std::string& socket_path) {
     return Error{fmt::format("another agent already serves {}", socket_path),
                  "stop it, or give this one another api.socket"};
   std::error_code ignored;
+  const auto there = std::filesystem::symlink_status(socket_path, ignored);
+  if (std::filesystem::exists(there) && !std::filesystem::is_socket(there))
+    return Error{fmt::format("{} is there already and is no socket", socket_path),
+                 "set api.socket to another path; nothing but an old socket is replaced", Error::Kind::usage};
   std::filesystem::create_directories(std::filesystem::path(socket_path).parent_path(), ignored);
   unlink(socket_path.c_str());
   Fd listener(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));

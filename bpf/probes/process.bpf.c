@@ -42,10 +42,11 @@ int on_exit(struct bpf_raw_tracepoint_args *ctx) {
   struct task_struct *task = (struct task_struct *)ctx->args[0];
   __u32 tgid = current_tgid();
   struct wire_target *target = target_of(tgid);
+  int watched = is_watched(target);
   if (!target || BPF_CORE_READ(task, signal, live.counter) != 0)
     return 0; /* nobody's, or other threads still run */
-  if (is_watched(target))
+  /* Two last threads may come here at once: who deletes the entry tells of the end. */
+  if (bpf_map_delete_elem(&targets, &tgid) == 0 && watched)
     emit_process(WIRE_PROCESS_EXIT, tgid, 0, BPF_CORE_READ(task, exit_code), 1);
-  bpf_map_delete_elem(&targets, &tgid);
   return 0;
 }

@@ -89,11 +89,19 @@ class JsonlSink : public Sink {
       stats_.drop("write failed", 1);
   }
 
+  /// All of it or nothing: half a line would spoil the next one, too.
   bool write_all(std::string_view text) {
+    struct stat before {};
+    const bool can_undo = fstat(file_.get(), &before) == 0 && S_ISREG(before.st_mode);
     while (!text.empty()) {
       const ssize_t count = write(file_.get(), text.data(), text.size());
       if (count < 0 && errno == EINTR) continue;
-      if (count <= 0) return false;
+      if (count <= 0) {
+        const int problem = errno;
+        if (can_undo) (void)!ftruncate(file_.get(), before.st_size);
+        errno = problem;
+        return false;
+      }
       text.remove_prefix(static_cast<std::size_t>(count));
     }
     return true;

@@ -11,11 +11,16 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
+#include <algorithm>
 #include <string_view>
 #include <utility>
 
 namespace inferscope::exporters {
 namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr std::size_t answer_limit = 4u << 20;
+constexpr timeval clock_look{.tv_sec = 0, .tv_usec = 20'000};
 
 template <auto release>
 struct Releaser {
@@ -26,6 +31,7 @@ struct Releaser {
 };
 using Base = std::unique_ptr<event_base, Releaser<event_base_free>>;
 using Uri = std::unique_ptr<evhttp_uri, Releaser<evhttp_uri_free>>;
+using Event = std::unique_ptr<event, Releaser<event_free>>;
 using Context = std::unique_ptr<SSL_CTX, Releaser<SSL_CTX_free>>;
 
 struct ConnectionDeleter {
@@ -121,9 +127,19 @@ HttpPoster::~HttpPoster() = default;
 PostReply HttpPoster::post(const std::string& body, Duration timeout) {
   struct Exchange {
     event_base* base;
+    const std::atomic<Clock::rep>& stop_at;
+    Clock::time_point deadline;
     PostReply reply{};
     bool done = false;
-  } exchange{impl_->base.get(), {.problem = "no answer in time"}};
+
+    [[nodiscard]] bool is_over() const {
+      return Clock::now() >= std::min(deadline, Clock::time_point(Clock::duration(stop_at.load())));
+    }
+  } exchange{impl_->base.get(),
+             stop_at_,
+             timeout < std::chrono::hours(24) ? Clock::now() + timeout : Clock::time_point::max(),
+             {}};
+  if (exchange.is_over()) return {.problem = "no answer in time"};
 
   bufferevent* transport = impl_->open_transport();
   if (!transport) return {.problem = "out of descriptors or memory"};
@@ -132,6 +148,8 @@ PostReply HttpPoster::post(const std::string& body, Duration timeout) {
   const auto microseconds = std::chrono::duration_cast<std::chrono::microseconds>(timeout).count();
   const timeval limit{.tv_sec = microseconds / 1'000'000, .tv_usec = microseconds % 1'000'000};
   evhttp_connection_set_timeout_tv(connection.get(), &limit);
+  evhttp_connection_set_max_body_size(connection.get(), answer_limit);
+  evhttp_connection_set_max_headers_size(connection.get(), 65536);
 
   evhttp_request* request = evhttp_request_new(
       [](evhttp_request* raw, void* context) {
@@ -139,7 +157,7 @@ PostReply HttpPoster::post(const std::string& body, Duration timeout) {
         self.done = true;
         event_base_loopbreak(self.base);
         if (!raw || evhttp_request_get_response_code(raw) == 0) {
-          if (self.reply.problem == "no answer in time") self.reply.problem = "connection refused or closed";
+          if (self.reply.problem.empty()) self.reply.problem = "connection refused or closed";
           return;
         }
         self.reply.status = evhttp_request_get_response_code(raw);
@@ -165,8 +183,18 @@ PostReply HttpPoster::post(const std::string& body, Duration timeout) {
   evbuffer_add(evhttp_request_get_output_buffer(request), body.data(), body.size());
   if (evhttp_make_request(connection.get(), request, EVHTTP_REQ_POST, impl_->target.c_str()) != 0)
     return {.problem = "the connection could not be opened"};
-  event_base_loopexit(impl_->base.get(), &limit);  // connecting and reading together take no longer
+  // Connecting and reading together take no longer. Not event_base_loopexit(): its timer would outlive this post and
+  // end a later one.
+  const Event clock(event_new(
+      impl_->base.get(), -1, EV_PERSIST,
+      [](evutil_socket_t, short, void* context) {
+        auto& self = *static_cast<Exchange*>(context);
+        if (self.is_over()) event_base_loopbreak(self.base);
+      },
+      &exchange));
+  event_add(clock.get(), &clock_look);
   event_base_dispatch(impl_->base.get());
+  if (!exchange.done) exchange.reply.problem = "no answer in time";
   if (!exchange.done && impl_->tls)
     if (const unsigned long error = bufferevent_get_openssl_error(transport); error != 0)
       exchange.reply.problem = fmt::format("TLS: {}", ERR_reason_error_string(error));

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -24,13 +26,17 @@ class HttpPoster {
   static Result<std::unique_ptr<HttpPoster>> create(const std::string& url, std::map<std::string, std::string> headers);
   ~HttpPoster();
 
-  /// Waits for the answer at most so long.
+  /// Waits for the answer at most so long. An answer of more than 4 MiB is none.
   PostReply post(const std::string& body, Duration timeout);
+  /// From then on a post under way ends, and none begins. Any thread.
+  void stop_at(std::chrono::steady_clock::time_point time) { stop_at_ = time.time_since_epoch().count(); }
 
  private:
   struct Impl;
   explicit HttpPoster(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
+  std::atomic<std::chrono::steady_clock::rep> stop_at_ =
+      std::chrono::steady_clock::time_point::max().time_since_epoch().count();
 };
 
 }  // namespace inferscope::exporters

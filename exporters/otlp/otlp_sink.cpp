@@ -67,6 +67,7 @@ class OtlpSink : public Sink {
     {
       const std::lock_guard lock(mutex_);
       deadline_ = std::min(deadline_, Clock::now() + limit);
+      poster_->stop_at(deadline_);
     }
     wake_.notify_all();
     queue_.close();

@@ -4,6 +4,7 @@
 #include <string_view>
 #include <utility>
 
+#include "model/text.h"
 #include "model/trace_attributes.h"
 #include "opentelemetry/proto/collector/trace/v1/trace_service.pb.h"
 
@@ -78,7 +79,7 @@ class SpanWriter {
     otlp::Span& span = *out_.add_spans();
     span.set_trace_id(bytes_of(trace_.trace_id));
     span.set_span_id(bytes_of(id));
-    span.set_trace_state(trace_.trace_state);
+    span.set_trace_state(clean_text(trace_.trace_state, 512));
     span.set_name(name);
     span.set_start_time_unix_nano(static_cast<std::uint64_t>(trace_.unix_ns(begin)));
     span.set_end_time_unix_nano(static_cast<std::uint64_t>(trace_.unix_ns(end)));
@@ -110,9 +111,10 @@ std::string encode_spans(std::span<const std::shared_ptr<const RequestTrace>> tr
     if (!scope) {
       otlp::ResourceSpans& group = *request.add_resource_spans();
       Fields& fields = *group.mutable_resource()->mutable_attributes();
-      add(fields, "service.name", service_name);
+      // Protobuf's strings are UTF-8: one that is not would cost the whole batch.
+      add(fields, "service.name", clean_text(service_name));
       for (const auto& [name, value] : resource_attributes)
-        if (name != "service.name") add(fields, name, value);
+        if (name != "service.name") add(fields, clean_text(name), clean_text(value, 4096));
       add_all(fields, attributes_of(*trace).process);
       scope = group.add_scope_spans();
       scope->mutable_scope()->set_name("inferscope");

@@ -40,7 +40,7 @@ class TracedProcess {
     source_->on_notice([this](const ProcessNotice& notice) { notices_.push_back(notice); });
   }
 
-  enum class Treatment { watched, sampled, unknown };
+  enum class Treatment { watched, sampled, ignored, unknown };
 
   /// Returns when the child has ended and its events are in. The child ends with exit code 0 if `scenario` returns.
   void run(const std::function<void()>& scenario, Treatment treatment = Treatment::watched) {
@@ -61,16 +61,30 @@ class TracedProcess {
       ASSERT_TRUE(source_->watch({.pid = child_, .reason = "test"}));
     } else if (treatment == Treatment::sampled) {
       ASSERT_TRUE(source_->sample(child_));
+    } else if (treatment == Treatment::ignored) {
+      ASSERT_TRUE(source_->ignore(child_));
     }
     ASSERT_EQ(write(go[1], "x", 1), 1);
     close(go[1]);
-    while (waitpid(child_, &status_, WNOHANG) == 0) poll();
+    while (waitpid(child_, &status_, WNOHANG) == 0) {
+      poll();
+      if (each_turn_) each_turn_();
+    }
     for (int i = 0; i < 5; ++i) poll();
   }
 
   void poll() {
     const auto status = source_->poll(std::chrono::milliseconds(2), [this](const Event& event) { keep(event); });
     ASSERT_TRUE(status) << status.error().text();
+  }
+
+  /// Called between two polls while the child runs.
+  void each_turn(std::function<void()> action) { each_turn_ = std::move(action); }
+  /// Before another run() with the same source, which takes seconds to open.
+  void forget() {
+    events_.clear();
+    notices_.clear();
+    each_turn_ = {};
   }
 
   [[nodiscard]] Pid child() const { return child_; }
@@ -113,6 +127,7 @@ class TracedProcess {
   std::unique_ptr<source::LiveSource> source_{};
   std::deque<Seen> events_{};  // never moves an element: transfers point into their strings
   std::vector<ProcessNotice> notices_{};
+  std::function<void()> each_turn_{};
   Pid child_ = -1;
   int status_ = 0;
 };

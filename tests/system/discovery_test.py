@@ -120,7 +120,7 @@ class DiscoveryTest(SystemTest):
         self.assertIn(f"listens on port {unknown.port}; watched once it receives an inference request",
                       told[unknown.pid])
         done = run_cli("doctor", "-c", agent.config_path)
-        for part in ("Host", "Probes", "Processes", "Not visible", "Agent", "running:"):
+        for part in ("Host", "Probes", "Processes", "Not visible", "Agent", "running for"):
             self.assertIn(part, done.stdout)
         self.assertEqual(len(re.findall(r"^  (process|connection|socket) +on ", done.stdout, re.M)), 3, done.stdout)
 

@@ -216,8 +216,8 @@ TEST(Recording, OfAnotherVersionNamesBoth) {
 }
 
 TEST(Recording, WhatIsNoneIsRefused) {
-  for (const std::string& bytes : {std::string(), std::string("IFSCREC"), std::string("IFSCREC\n"), std::string("GET / HTTP/1.1\r\n\r\n"),
-                                   std::string(4096, '\0')}) {
+  for (const std::string& bytes : {std::string(), std::string("IFSCREC"), std::string("IFSCREC\n"),
+                                   std::string("GET / HTTP/1.1\r\n\r\n"), std::string(4096, '\0')}) {
     const auto reader = RecordingReader::from_bytes(bytes);
     ASSERT_FALSE(reader);
     EXPECT_EQ(reader.error().kind, Error::Kind::usage);

@@ -194,8 +194,8 @@ TEST(WireDecoder, ConnectionOfBadEnumerationIsRefused) {
 }
 
 TEST(WireDecoder, HalfClose) {
-  const auto half = decoded<ConnectionHalfClosed>(
-      bytes_of(wire_conn_half_closed{{}, 9, WIRE_SENT, 0}, WIRE_CONN_HALF_CLOSED));
+  const auto half =
+      decoded<ConnectionHalfClosed>(bytes_of(wire_conn_half_closed{{}, 9, WIRE_SENT, 0}, WIRE_CONN_HALF_CLOSED));
   EXPECT_EQ(half.id, 9u);
   EXPECT_EQ(half.direction, Direction::sent);
   EXPECT_TRUE(refused(bytes_of(wire_conn_half_closed{{}, 9, 2, 0}, WIRE_CONN_HALF_CLOSED)));
@@ -275,11 +275,13 @@ TEST(WireDecoder, HeaderIsChecked) {
 }
 
 TEST(WireDecoder, EveryRecordCutAnywhereIsRefused) {
-  const Bytes records[] = {
-      bytes_of(wire_process{}, WIRE_PROCESS_FORK),       bytes_of(wire_process{}, WIRE_PROCESS_EXIT),
-      bytes_of(wire_found{}, WIRE_TARGET_FOUND),         bytes_of(inet_open(), WIRE_CONN_OPEN),
-      bytes_of(wire_conn_half_closed{}, WIRE_CONN_HALF_CLOSED), bytes_of(wire_conn_closed{}, WIRE_CONN_CLOSED),
-      bytes_of(transfer(3, 1, 9), WIRE_TRANSFER, "abcd")};
+  const Bytes records[] = {bytes_of(wire_process{}, WIRE_PROCESS_FORK),
+                           bytes_of(wire_process{}, WIRE_PROCESS_EXIT),
+                           bytes_of(wire_found{}, WIRE_TARGET_FOUND),
+                           bytes_of(inet_open(), WIRE_CONN_OPEN),
+                           bytes_of(wire_conn_half_closed{}, WIRE_CONN_HALF_CLOSED),
+                           bytes_of(wire_conn_closed{}, WIRE_CONN_CLOSED),
+                           bytes_of(transfer(3, 1, 9), WIRE_TRANSFER, "abcd")};
   for (const Bytes& record : records) {
     ASSERT_FALSE(refused(record));
     for (std::size_t size = 0; size < record.size(); ++size) {

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+#include <stdio.h>
+
+#include "tests/replay/golden.h"
+#include "tests/replay/scenarios.h"
+#include "tests/support/event_text.h"
+#include "tests/support/temp_folder.h"
+
+namespace inferscope::test {
+namespace {
+
+const std::filesystem::path data = TEST_DATA;
+
+class Golden : public testing::TestWithParam<std::string> {
+ protected:
+  [[nodiscard]] static std::filesystem::path file(const char* ending) { return data / (GetParam() + ending); }
+};
+
+TEST_P(Golden, GivesTheTracesThatItGave) {
+  const std::string expected = read_file(file(".jsonl"));
+  ASSERT_NE(expected, "") << "run make_recordings";
+  EXPECT_EQ(replayed(file(".recording")), expected);
+  EXPECT_EQ(replayed(file(".recording")), expected) << "the second time, too";
+}
+
+TEST_P(Golden, SaysWhatItIs) {
+  const std::string text = read_file(file(".txt"));
+  EXPECT_TRUE(text.ends_with(".\n"));
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 1);
+}
+
+#ifdef INFERSCOPE_BINARY
+TEST_P(Golden, FromTheCommandLine) {
+  const std::string command =
+      std::string("'" INFERSCOPE_BINARY "' replay --json --token-times '") + file(".recording").string() + "'";
+  FILE* pipe = popen(command.c_str(), "r");
+  ASSERT_TRUE(pipe);
+  std::string printed;
+  char buffer[4096];
+  for (std::size_t got = 0; (got = fread(buffer, 1, sizeof(buffer), pipe)) > 0;) printed.append(buffer, got);
+  EXPECT_EQ(pclose(pipe), 0);
+  EXPECT_EQ(printed, read_file(file(".jsonl")));
+}
+#endif
+
+INSTANTIATE_TEST_SUITE_P(Each, Golden, testing::ValuesIn(recordings_in(data)),
+                         [](const auto& tested) { return tested.param; });
+
+TEST(Replay, RealTimeGivesTheSame) {
+  EXPECT_EQ(replayed(data / "chat_stream.recording", source::ReplaySpeed::real_time),
+            read_file(data / "chat_stream.jsonl"));
+}
+
+TEST(Replay, RecordingsAreThoseOfTheScenarios) {
+  for (const Scenario& scenario : scenarios()) {
+    Script script;
+    scenario.play(script);
+    std::vector<std::string> expected, recorded;
+    for (const Event& event : script.events()) expected.push_back(text_of(event));
+    auto reader = source::RecordingReader::open(data / (scenario.name + ".recording"));
+    ASSERT_TRUE(reader) << scenario.name << ": " << reader.error().text();
+    while (!(*reader)->finished())
+      ASSERT_TRUE(
+          (*reader)->poll(Duration::zero(), [&recorded](const Event& event) { recorded.push_back(text_of(event)); }));
+    EXPECT_EQ(recorded, expected) << scenario.name << ": run make_recordings";
+  }
+}
+
+TEST(Replay, DamageIsToldAfterWhatStandsBeforeIt) {
+  const TempFolder folder;
+  const std::string whole = read_file(data / "chat_stream.recording");
+  folder.write("cut", whole.substr(0, whole.size() - 1));
+  auto reader = source::RecordingReader::open(folder.file("cut"));
+  ASSERT_TRUE(reader);
+  std::size_t traces = 0;
+  runtime::Pipeline pipeline([&traces](const RequestTrace&) { ++traces; });
+  const std::atomic<bool> stop = false;
+  const auto status = runtime::replay(**reader, pipeline, stop);
+  EXPECT_FALSE(status);
+  EXPECT_EQ(traces, 1u);
+}
+
+}  // namespace
+}  // namespace inferscope::test
