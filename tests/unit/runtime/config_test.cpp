@@ -54,7 +54,7 @@ TEST(Config, DefaultsWithoutAFile) {
     EXPECT_EQ(config.capture.message_budget_bytes, 1u << 20);
     EXPECT_EQ(config.capture.event_ring_bytes, 8u << 20);
     EXPECT_EQ(config.capture.connections, 16384u);
-    EXPECT_EQ(config.capture.poll_interval, milliseconds(10));
+    EXPECT_EQ(config.capture.poll_interval, milliseconds(25));
     EXPECT_EQ(config.api.socket, "/run/inferscope/api.sock");
     EXPECT_EQ(config.log.level, "info");
     EXPECT_EQ(config.log.format, "text");
@@ -146,7 +146,7 @@ TEST(Config, UnknownKeysAreToldWithTheirPlace) {
   EXPECT_TRUE(
       refused("log:\n  level: info\n  colour: red\n").starts_with("test.yaml:3:3: unknown key 'colour' in log"));
   EXPECT_TRUE(refused("watch:\n  include:\n    - prot: 1\n").starts_with("test.yaml:3:7: unknown key 'prot'"));
-  EXPECT_TRUE(refused("export: {otlp: {endpiont: x}}").starts_with("test.yaml:1:16: "));
+  EXPECT_TRUE(refused("export: {otlp: {endpiont: x}}").starts_with("test.yaml:1:17: "));
   EXPECT_NE(refused("<<: {log: {}}").find("unknown key '<<'"), std::string::npos);
   EXPECT_NE(refused("log: {}\nlog: {}").find("test.yaml:2:1: key 'log' stands twice"), std::string::npos);
   EXPECT_NE(refused("? [a]\n: b").find("must be a text"), std::string::npos);
