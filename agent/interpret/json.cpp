@@ -27,13 +27,19 @@ bool may_nest_deeply(std::string_view text) {
              std::count_if(text.begin(), text.end(), [](char c) { return c == '{' || c == '['; })) > safe_depth;
 }
 
-/// Makes \uD800 … \uDFFF the replacement character. Right on valid JSON only: there, backslashes are in strings.
+bool is_hex(char c) {
+  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+}
+
+/// Makes \uD800 … \uDFFF the replacement character; what only begins like one stays broken. Backslashes are in strings
+/// if the text is JSON otherwise.
 void replace_surrogates(char* text, std::size_t size) {
   for (std::size_t i = 0; i + 1 < size; ++i) {
     if (text[i] != '\\') continue;
     ++i;
     if (text[i] != 'u' || i + 4 >= size) continue;
-    const bool surrogate = (text[i + 1] == 'd' || text[i + 1] == 'D') && std::strchr("89abcdefABCDEF", text[i + 2]);
+    const bool surrogate = (text[i + 1] == 'd' || text[i + 1] == 'D') && is_hex(text[i + 2]) && text[i + 2] >= '8' &&
+                           is_hex(text[i + 3]) && is_hex(text[i + 4]);
     if (surrogate) std::memcpy(text + i + 1, "FFFD", 4);
   }
 }

@@ -9,6 +9,7 @@
 #include <event2/thread.h>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <signal.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -203,7 +204,13 @@ Status ApiServer::start(const std::string& socket_path) {
   evhttp_set_allowed_methods(impl_->http, EVHTTP_REQ_GET);
   evhttp_set_gencb(
       impl_->http, [](evhttp_request* raw, void* self) { static_cast<Impl*>(self)->answer(raw); }, impl_.get());
-  impl_->thread = std::thread([base = impl_->base] { event_base_loop(base, EVLOOP_NO_EXIT_ON_EMPTY); });
+  impl_->thread = std::thread([base = impl_->base] {
+    sigset_t pipe;  // a reader that goes away is an error of its connection, not the end of the process
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe, nullptr);
+    event_base_loop(base, EVLOOP_NO_EXIT_ON_EMPTY);
+  });
   return success();
 }
 

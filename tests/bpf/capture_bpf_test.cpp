@@ -22,7 +22,8 @@ class Gate {
     REQUIRE_OR_EXIT(read(ends_[0], &byte, 1) == 1);
   }
   void open() {
-    if (!std::exchange(opened_, true)) ASSERT_EQ(write(ends_[1], "x", 1), 1);
+    if (std::exchange(opened_, true)) return;
+    ASSERT_EQ(write(ends_[1], "x", 1), 1);
   }
 
  private:

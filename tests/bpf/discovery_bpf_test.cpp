@@ -88,7 +88,7 @@ TEST(DiscoveryBpf, InferenceRequestMakesASampledProcessWatched) {
         },
         Treatment::sampled);
     // The first element of an array is all that is looked at, and it may be too short.
-    if (std::string_view(name) != "readv") EXPECT_EQ(count(traced, Kind::received_inference), 1u) << name;
+    EXPECT_EQ(count(traced, Kind::received_inference), std::string_view(name) == "readv" ? 0u : 1u) << name;
   }
 }
 

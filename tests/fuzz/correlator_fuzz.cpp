@@ -11,8 +11,8 @@
 #include <string>
 
 #include "correlate/correlator.h"
-#include "model/trace_json.h"
 #include "model/text.h"
+#include "model/trace_json.h"
 #include "tests/support/exchange_script.h"
 
 namespace {
