@@ -12,6 +12,8 @@ template <class... Ts>
 struct Overloaded : Ts... {
   using Ts::operator()...;
 };
+template <class... Ts>
+Overloaded(Ts...) -> Overloaded<Ts...>;  // clang before 17 cannot deduce it
 
 void encode(const Endpoint& endpoint, recording::Endpoint& out) {
   out.set_family(static_cast<std::uint32_t>(endpoint.family));
