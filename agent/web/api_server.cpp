@@ -216,7 +216,7 @@ Status ApiServer::start(const std::string& socket_path) {
 
 void ApiServer::stop() {
   if (impl_->thread.joinable()) {
-    event_base_loopbreak(impl_->base);
+    event_base_loopexit(impl_->base, nullptr);  // counts also when the thread has not begun its loop yet
     impl_->thread.join();
   }
   for (auto& reader : impl_->readers) {

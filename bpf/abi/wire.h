@@ -12,6 +12,9 @@
  * is a bound that every verifier understands. */
 #define WIRE_HEAD_MAX 16384
 #define WIRE_TAIL_MAX 4096
+/* A new window of capture begins when a message does, and within a long one each second: a stream of tokens is captured
+ * to its end, a bulk upload is bounded. */
+#define WIRE_WINDOW_NS 1000000000ull
 #define WIRE_UNIX_PATH_MAX 108
 #define WIRE_SAMPLE_MAX 32
 #define WIRE_PATHS_MAX 16
@@ -139,7 +142,8 @@ struct wire_target {
 struct wire_stream {
   __u64 position;
   __u64 sequence;
-  __u64 captured;     /* bytes captured since the direction of the conversation turned */
+  __u64 captured;     /* bytes captured in the current window */
+  __u64 window_ns;    /* when that began: the conversation turned, or WIRE_WINDOW_NS went by */
   __u64 capture_from; /* captured again from this position on whatever the budget says; 0: not asked for */
 };
 
@@ -171,7 +175,7 @@ struct wire_wish {
 struct wire_settings {
   __u32 head_limit;
   __u32 tail_limit;
-  __u64 message_budget; /* captured bytes per connection, direction and message */
+  __u64 message_budget; /* captured bytes per connection, direction and window */
   __u64 wake_bytes;     /* wake the agent when so much waits in the ring; below, it polls */
   __u32 sample_budget;
   __u32 path_count;
@@ -196,7 +200,10 @@ enum wire_counter {
   WIRE_COUNTERS,
 };
 
-#ifndef __cplusplus
+/* Checked by both compilers, so both see the same bytes. */
+#ifdef __cplusplus
+#define _Static_assert static_assert
+#endif
 _Static_assert(sizeof(struct wire_header) == 16, "wire_header");
 _Static_assert(sizeof(struct wire_process) == 32, "wire_process");
 _Static_assert(sizeof(struct wire_found) == 56, "wire_found");
@@ -205,7 +212,9 @@ _Static_assert(__builtin_offsetof(struct wire_conn_open, path) == 104, "wire_con
 _Static_assert(sizeof(struct wire_conn_half_closed) == 32, "wire_conn_half_closed");
 _Static_assert(sizeof(struct wire_conn_closed) == 64, "wire_conn_closed");
 _Static_assert(sizeof(struct wire_transfer) == 80, "wire_transfer");
-_Static_assert(sizeof(struct wire_conn) == 104, "wire_conn");
+_Static_assert(sizeof(struct wire_conn) == 120, "wire_conn");
+#ifdef __cplusplus
+#undef _Static_assert
 #endif
 
 #endif

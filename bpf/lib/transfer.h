@@ -35,7 +35,8 @@ static __always_inline void heed_wish(struct wire_conn *conn, struct wire_stream
   stream->capture_from = wish->capture_from[direction & 1];
 }
 
-/* Limits per transfer and per connection. A change of direction begins a new message and a new budget. */
+/* Limits per transfer and per connection. A change of direction begins a new message and a new budget, and so does each
+ * second of a long one. */
 static __always_inline void decide_capture(struct wire_conn *conn, struct call *call, __u64 length,
                                            struct want *want) {
   __u8 direction = call->direction & 1;
@@ -45,9 +46,10 @@ static __always_inline void decide_capture(struct wire_conn *conn, struct call *
   int exhausted;
   want->head = 0;
   want->tail = 0;
-  if (conn->last_direction != direction) {
+  if (conn->last_direction != direction || call->begin_ns - stream->window_ns > WIRE_WINDOW_NS) {
     conn->last_direction = direction;
     stream->captured = 0;
+    stream->window_ns = call->begin_ns;
   }
   if (!is_readable(call->shape)) {
     want->cut = WIRE_CUT_UNREADABLE;

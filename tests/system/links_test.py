@@ -4,6 +4,7 @@
 import pathlib
 import secrets
 import sys
+import threading
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import fixtures
@@ -77,11 +78,18 @@ class LinksTest(SystemTest):
         self.assertEqual(entry["parent_span_id"], parent)
 
     def test_two_at_once_through_a_proxy(self):
-        replies = []
-        with self.proxy.client() as one, self.proxy.client() as other:
-            replies.append(one.chat(text="same text", stream=True, max_tokens=5))
-            replies.append(other.chat(text="same text", stream=True, max_tokens=6))
-        for reply, tokens in zip(replies, (5, 6)):
+        replies = {}
+
+        def ask(tokens):
+            with self.proxy.client() as client:
+                replies[tokens] = client.chat(text="same text", stream=True, max_tokens=tokens)
+
+        threads = [threading.Thread(target=ask, args=(tokens,)) for tokens in (15, 16)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for tokens, reply in replies.items():
             chain = self.spans_through_proxy(reply)
             self.assert_chain(*chain)
             self.assertEqual([trace["gen_ai.usage.output_tokens"] for trace in chain], [tokens] * 3)
