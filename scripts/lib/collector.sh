@@ -4,36 +4,46 @@
 COLLECTOR=$CACHE/otel-collector
 COLLECTOR_SOURCE=$ROOT/tests/system/collector/main.go
 
-# suite_dependencies SUITE PACKAGE PATTERN: the package and all that it needs, directly or not, whose name matches.
-# fetch_suite has brought the suite's lists.
-suite_dependencies() {
-  local lists=$CACHE/apt
-  apt-cache -o "Dir::Etc::SourceList=$lists/$1.list" -o Dir::Etc::SourceParts=/dev/null \
+# suite_apt SUITE PROGRAM ARGUMENT…: apt-get or apt-cache on the lists that fetch_suite has brought.
+suite_apt() {
+  local suite=$1 program=$2 lists=$CACHE/apt
+  shift 2
+  "$program" -o "Dir::Etc::SourceList=$lists/$suite.list" -o Dir::Etc::SourceParts=/dev/null \
     -o "Dir::State::Lists=$lists/lists" -o "Dir::State::status=$lists/status" -o "Dir::Cache=$lists" \
-    -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= \
-    depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces --no-enhances "$2" |
-    grep -E "^$3" | LC_ALL=C sort -u
+    -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= -o APT::Sandbox::User=root "$@"
+}
+
+# suite_dependencies SUITE PACKAGE PATTERN: the package and all that it needs, directly or not, whose name matches.
+suite_dependencies() {
+  suite_apt "$1" apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces \
+    --no-enhances "$2" | grep -E "^$3" | LC_ALL=C sort -u
+}
+
+build_collector() { # FOLDER
+  local folder=$1 packages=() more=() package go
+  fetch_suite sid "$folder" || return 1 # the lists
+  mapfile -t packages < <(suite_dependencies sid golang-opentelemetry-collector-dev 'golang-.*-dev$')
+  mapfile -t more < <(suite_dependencies sid golang-go 'golang-[0-9.]+-(go|src)$')
+  packages+=("${more[@]}")
+  say "collector: ${#packages[@]} packages"
+  # All in one call, since one for each spends minutes on reading the lists again.
+  mkdir -p "$folder/debs"
+  (cd "$folder/debs" && suite_apt sid apt-get -qq download "${packages[@]}") || return 1
+  for package in "$folder"/debs/*.deb; do dpkg -x "$package" "$folder" || return 1; done
+  go=$(find "$folder/usr/lib" -maxdepth 1 -name 'go-*' | LC_ALL=C sort -V | tail -1)
+  [ -x "$go/bin/go" ] || return 1
+  install -D -m 644 "$COLLECTOR_SOURCE" "$folder/usr/share/gocode/src/collector/main.go"
+  cd "$folder/usr/share/gocode/src/collector" || return 1
+  GO111MODULE=off GOPATH=$folder/usr/share/gocode GOROOT=$go GOFLAGS='' CGO_ENABLED=0 GOCACHE=$folder/gocache \
+    "$go/bin/go" build -o "$COLLECTOR.part" . && mv "$COLLECTOR.part" "$COLLECTOR"
 }
 
 prepare_collector() {
-  local folder=$CACHE/collector.part packages=() go
+  local folder=$CACHE/collector.part result=0
   [ ! -x "$COLLECTOR" ] || [ "$COLLECTOR_SOURCE" -nt "$COLLECTOR" ] || return 0
   say "building an OpenTelemetry Collector from Debian's packages (once; some minutes, 2.3 GB while it lasts)"
   rm -rf "$folder"
-  (
-    trap 'rm -rf "$folder"' EXIT
-    fetch_suite sid "$folder" || exit 1 # the lists
-    mapfile -t packages < <(suite_dependencies sid golang-opentelemetry-collector-dev 'golang-.*-dev$')
-    mapfile -t -O "${#packages[@]}" packages < <(suite_dependencies sid golang-go 'golang-[0-9.]+-(go|src)$')
-    say "collector: ${#packages[@]} packages"
-    fetch_suite sid "$folder" "${packages[@]}" || exit 1
-    go=$(find "$folder/usr/lib" -maxdepth 1 -name 'go-*' | LC_ALL=C sort -V | tail -1)
-    [ -x "$go/bin/go" ] || exit 1
-    install -D -m 644 "$COLLECTOR_SOURCE" "$folder/usr/share/gocode/src/collector/main.go"
-    cd "$folder/usr/share/gocode/src/collector" || exit 1
-    GO111MODULE=off GOPATH=$folder/usr/share/gocode GOROOT=$go GOFLAGS= CGO_ENABLED=0 GOCACHE=$folder/gocache \
-      "$go/bin/go" build -o "$COLLECTOR.part" . || exit 1
-    mv "$COLLECTOR.part" "$COLLECTOR"
-  ) || return 1
-  rm -f "$CACHE"/apt/debs/golang-*.deb
+  (build_collector "$folder") || result=1
+  rm -rf "$folder"
+  return $result
 }
