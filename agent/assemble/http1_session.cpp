@@ -29,16 +29,16 @@ void Session::check_progress() {
 }
 
 void Session::half_closed(Direction direction) {
-  if (direction == context_.request_direction()) {
-    // A client may end its side and still wait for the response. Whether it did shows when the connection closes.
-    peer_ended_ = peer_ended_ || direction == Direction::received;
-    return request_.stream_ended();
+  if (direction == Direction::received) {
+    // Told when it reaches the host: what came before may still be unread. What it means shows when the connection
+    // closes; a client, too, may end its side and wait for the response.
+    peer_ended_ = true;
+    return;
   }
+  if (direction == context_.request_direction()) return request_.stream_ended();
   response_.stream_ended();
   // A server that ends its side after its client did has been left alone.
-  const bool left_alone = peer_ended_ && direction == Direction::sent;
-  if (direction == Direction::received) peer_ended_ = true;
-  const Closing how = left_alone ? Closing::client_closed : Closing::server_closed;
+  const Closing how = peer_ended_ ? Closing::client_closed : Closing::server_closed;
   if (!pending_.empty()) give_up_all(response_.lost() ? Closing::lost_track : how);
   response_.abandon(Drop::after_end);
 }
