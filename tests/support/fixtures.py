@@ -97,8 +97,10 @@ class Process:
     def running(self):
         return self.popen.poll() is None
 
-    def end(self, how=signal.SIGTERM, seconds=10):
-        """Ends it and returns its exit code."""
+    def end(self, how=signal.SIGTERM, seconds=60):
+        """Ends it and returns its exit code. The limit is there to tell a hang: an agent ends in one to two seconds as a
+        rule, but the kernel waits for a grace period at each of some forty tracepoints, one after the other for all
+        agents of the host together, which takes ten times as long on a starved machine."""
         if self.running():
             self.popen.send_signal(how)
         try:
@@ -150,7 +152,7 @@ class LlamaServer(Process):
     def client(self):
         return Client(self.host, self.port)
 
-    def end(self, how=signal.SIGKILL, seconds=10):
+    def end(self, how=signal.SIGKILL, seconds=60):
         return super().end(how, seconds)  # it has nothing to put in order, and its own end takes a while
 
 
