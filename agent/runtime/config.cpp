@@ -2,119 +2,28 @@
 #include "runtime/config.h"
 
 #include <fmt/format.h>
-#include <yaml-cpp/yaml.h>
 
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
-#include <set>
 #include <system_error>
 #include <utility>
 #include <vector>
 
+#include "yaml/reader.h"
+
 namespace inferscope::runtime {
 namespace {
 
-/// Thrown inside this file only, to leave nested parsing with the place of the mistake.
-struct BadConfig {
-  YAML::Mark mark{};
-  std::string message{};
-};
-
-[[noreturn]] void reject(const YAML::Node& node, const std::string& message) {
-  throw BadConfig{node.Mark(), message};
-}
-
-/// Walks the keys of a mapping; each known key has a function, all others are refused.
-using Keys = std::map<std::string, std::function<void(const YAML::Node&)>>;
-
-void read_mapping(const YAML::Node& node, const std::string& place, const Keys& keys) {
-  if (node.IsNull()) return;
-  if (!node.IsMap()) reject(node, fmt::format("{} must be a mapping", place));
-  std::set<std::string> seen;
-  for (const auto& pair : node) {
-    if (!pair.first.IsScalar()) reject(pair.first, fmt::format("a key of {} must be a text", place));
-    const std::string& key = pair.first.Scalar();
-    const auto found = keys.find(key);
-    if (!seen.insert(key).second) reject(pair.first, fmt::format("key '{}' stands twice in {}", key, place));
-    if (found == keys.end()) {
-      std::vector<std::string> names;
-      std::transform(keys.begin(), keys.end(), std::back_inserter(names), [](const auto& one) { return one.first; });
-      reject(pair.first, fmt::format("unknown key '{}' in {}; known are: {}", key, place, fmt::join(names, ", ")));
-    }
-    found->second(pair.second);
-  }
-}
-
-std::string read_text(const YAML::Node& node, const char* what) {
-  if (!node.IsScalar()) reject(node, fmt::format("{} must be a text", what));
-  return node.Scalar();
-}
-
-bool read_bool(const YAML::Node& node, const char* what) {
-  bool value = false;
-  if (!node.IsScalar() || !YAML::convert<bool>::decode(node, value))
-    reject(node, fmt::format("{} must be true or false", what));
-  return value;
-}
-
-/// A number of bytes: 4096, 64KiB, 8MiB, 1GiB.
-std::uint64_t read_bytes(const YAML::Node& node, const char* what, std::uint64_t low, std::uint64_t high) {
-  const std::string text = read_text(node, what);
-  std::uint64_t number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  const std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
-  static const std::map<std::string_view, int> shifts{{"", 0}, {"KiB", 10}, {"MiB", 20}, {"GiB", 30}};
-  const auto shift = shifts.find(unit);
-  if (error != std::errc() || shift == shifts.end() || number > (UINT64_MAX >> shift->second))
-    reject(node, fmt::format("{} must be a number of bytes, such as 65536, 64KiB or 8MiB", what));
-  number <<= shift->second;
-  if (number < low || number > high) reject(node, fmt::format("{} must be from {} to {} bytes", what, low, high));
-  return number;
-}
-
-std::uint64_t read_number(const YAML::Node& node, const char* what, std::uint64_t low, std::uint64_t high) {
-  const std::string text = read_text(node, what);
-  std::uint64_t number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || end != text.data() + text.size() || number < low || number > high)
-    reject(node, fmt::format("{} must be a whole number from {} to {}", what, low, high));
-  return number;
-}
-
-/// 500ms, 10s, 2m.
-Duration read_duration(const YAML::Node& node, const char* what, Duration low, Duration high) {
-  const std::string text = read_text(node, what);
-  std::int64_t number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  const std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
-  static const std::map<std::string_view, Duration> units{
-      {"ms", std::chrono::milliseconds(1)}, {"s", std::chrono::seconds(1)}, {"m", std::chrono::minutes(1)}};
-  const auto found = units.find(unit);
-  if (error != std::errc() || found == units.end() || number < 0 || number > 1'000'000)
-    reject(node, fmt::format("{} must be a duration, such as 500ms, 10s or 2m", what));
-  const Duration duration = found->second * number;
-  if (duration < low || duration > high)
-    reject(node, fmt::format("{} must be from {} ms to {} ms", what, low / std::chrono::milliseconds(1),
-                             high / std::chrono::milliseconds(1)));
-  return duration;
-}
-
-std::string read_choice(const YAML::Node& node, const char* what, const std::vector<std::string>& choices) {
-  std::string text = read_text(node, what);
-  if (std::find(choices.begin(), choices.end(), text) == choices.end())
-    reject(node, fmt::format("{} must be one of {}", what, fmt::join(choices, ", ")));
-  return text;
-}
-
-/// What the file names goes before what is there; the rest stays.
-void read_texts(const YAML::Node& node, const char* what, std::map<std::string, std::string>& texts) {
-  if (!node.IsMap()) reject(node, fmt::format("{} must be a mapping of names to texts", what));
-  for (const auto& pair : node) texts[read_text(pair.first, what)] = read_text(pair.second, what);
-}
+using yaml::read_bool;
+using yaml::read_bytes;
+using yaml::read_choice;
+using yaml::read_duration;
+using yaml::read_mapping;
+using yaml::read_number;
+using yaml::read_text;
+using yaml::read_texts;
+using yaml::reject;
 
 std::vector<discover::Rule> read_rules(const YAML::Node& node, const char* what) {
   if (!node.IsSequence()) reject(node, fmt::format("{} must be a list of rules", what));
@@ -326,19 +235,11 @@ Status apply_environment(Config& config, const Environment& environment) {
   return success();
 }
 
-Result<Config> parse_over(Config config, std::string_view yaml, const std::string& name) {
-  const auto bad = [&name](const YAML::Mark& mark, const std::string& message) {
-    return Error{fmt::format("{}:{}:{}: {}", name, mark.line + 1, mark.column + 1, message),
-                 "docs/configuration.md describes every key", Error::Kind::usage};
-  };
-  try {
-    const YAML::Node root = YAML::Load(std::string(yaml));
-    if (root.IsDefined()) read_root(root, config);
-  } catch (const BadConfig& mistake) {
-    return bad(mistake.mark, mistake.message);
-  } catch (const YAML::Exception& mistake) {
-    return bad(mistake.mark, mistake.msg);
-  }
+Result<Config> parse_over(Config config, std::string_view text, const std::string& name) {
+  if (auto status = yaml::parse(text, name, "docs/configuration.md describes every key",
+                                [&config](const YAML::Node& root) { read_root(root, config); });
+      !status)
+    return status.error();
   return config;
 }
 
@@ -356,12 +257,9 @@ Result<Config> parse_config(std::string_view yaml, const std::string& name) {
 Result<Config> load_config(const std::string& path, const Environment& environment) {
   std::string text;
   if (!path.empty()) {
-    std::ifstream file(path, std::ios::binary);
-    std::error_code ignored;
-    if (!file || std::filesystem::is_directory(path, ignored))
-      return Error{fmt::format("cannot read the configuration {}", path), "check the path and its permissions",
-                   Error::Kind::usage};
-    text.assign(std::istreambuf_iterator<char>(file), {});
+    auto read = yaml::read_file(path, "configuration");
+    if (!read) return read.error();
+    text = std::move(read).value();
   }
   Config defaults;
   if (auto status = apply_environment(defaults, environment); !status) return status.error();

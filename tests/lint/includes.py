@@ -8,11 +8,11 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 STAGES = ["source", "discover", "assemble", "interpret", "correlate"]
-BELOW = {"core": [], "model": ["core"]}
+BELOW = {"core": [], "yaml": ["core"], "model": ["core"]}
 BELOW.update({stage: ["core", "model"] for stage in STAGES})
 BELOW["web"] = ["core", "model"]
 BELOW["exporters"] = ["core", "model"]
-BELOW["runtime"] = ["core", "model", *STAGES, "web", "exporters"]
+BELOW["runtime"] = ["core", "yaml", "model", *STAGES, "web", "exporters"]
 BELOW["cli"] = [*BELOW["runtime"], "runtime"]
 # What only one place may use.
 ONLY = {"bpf/libbpf.h": "agent/source/live/", "bpf/bpf.h": "agent/source/live/", "bpf/abi/wire.h": "agent/source/"}

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "yaml/reader.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <set>
+#include <string_view>
+#include <system_error>
+
+namespace inferscope::yaml {
+namespace {
+
+/// Thrown inside this file only, to leave nested parsing with the place of the mistake.
+struct Mistake {
+  YAML::Mark mark{};
+  std::string message{};
+};
+
+}  // namespace
+
+void reject(const YAML::Node& node, const std::string& message) {
+  throw Mistake{node.Mark(), message};
+}
+
+void read_mapping(const YAML::Node& node, const std::string& place, const Keys& keys) {
+  if (node.IsNull()) return;
+  if (!node.IsMap()) reject(node, fmt::format("{} must be a mapping", place));
+  std::set<std::string> seen;
+  for (const auto& pair : node) {
+    if (!pair.first.IsScalar()) reject(pair.first, fmt::format("a key of {} must be a text", place));
+    const std::string& key = pair.first.Scalar();
+    const auto found = keys.find(key);
+    if (!seen.insert(key).second) reject(pair.first, fmt::format("key '{}' stands twice in {}", key, place));
+    if (found == keys.end()) {
+      std::vector<std::string> names;
+      std::transform(keys.begin(), keys.end(), std::back_inserter(names), [](const auto& one) { return one.first; });
+      reject(pair.first, fmt::format("unknown key '{}' in {}; known are: {}", key, place, fmt::join(names, ", ")));
+    }
+    found->second(pair.second);
+  }
+}
+
+std::string read_text(const YAML::Node& node, const char* what) {
+  if (!node.IsScalar()) reject(node, fmt::format("{} must be a text", what));
+  return node.Scalar();
+}
+
+bool read_bool(const YAML::Node& node, const char* what) {
+  bool value = false;
+  if (!node.IsScalar() || !YAML::convert<bool>::decode(node, value))
+    reject(node, fmt::format("{} must be true or false", what));
+  return value;
+}
+
+std::uint64_t read_bytes(const YAML::Node& node, const char* what, std::uint64_t low, std::uint64_t high) {
+  const std::string text = read_text(node, what);
+  std::uint64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  const std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
+  static const std::map<std::string_view, int> shifts{{"", 0}, {"KiB", 10}, {"MiB", 20}, {"GiB", 30}};
+  const auto shift = shifts.find(unit);
+  if (error != std::errc() || shift == shifts.end() || number > (UINT64_MAX >> shift->second))
+    reject(node, fmt::format("{} must be a number of bytes, such as 65536, 64KiB or 8MiB", what));
+  number <<= shift->second;
+  if (number < low || number > high) reject(node, fmt::format("{} must be from {} to {} bytes", what, low, high));
+  return number;
+}
+
+std::uint64_t read_number(const YAML::Node& node, const char* what, std::uint64_t low, std::uint64_t high) {
+  const std::string text = read_text(node, what);
+  std::uint64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size() || number < low || number > high)
+    reject(node, fmt::format("{} must be a whole number from {} to {}", what, low, high));
+  return number;
+}
+
+Duration read_duration(const YAML::Node& node, const char* what, Duration low, Duration high) {
+  const std::string text = read_text(node, what);
+  std::int64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  const std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
+  static const std::map<std::string_view, Duration> units{
+      {"ms", std::chrono::milliseconds(1)}, {"s", std::chrono::seconds(1)}, {"m", std::chrono::minutes(1)}};
+  const auto found = units.find(unit);
+  if (error != std::errc() || found == units.end() || number < 0 || number > 1'000'000)
+    reject(node, fmt::format("{} must be a duration, such as 500ms, 10s or 2m", what));
+  const Duration duration = found->second * number;
+  if (duration < low || duration > high)
+    reject(node, fmt::format("{} must be from {} ms to {} ms", what, low / std::chrono::milliseconds(1),
+                             high / std::chrono::milliseconds(1)));
+  return duration;
+}
+
+std::string read_choice(const YAML::Node& node, const char* what, const std::vector<std::string>& choices) {
+  std::string text = read_text(node, what);
+  if (std::find(choices.begin(), choices.end(), text) == choices.end())
+    reject(node, fmt::format("{} must be one of {}", what, fmt::join(choices, ", ")));
+  return text;
+}
+
+void read_texts(const YAML::Node& node, const char* what, std::map<std::string, std::string>& texts) {
+  if (!node.IsMap()) reject(node, fmt::format("{} must be a mapping of names to texts", what));
+  for (const auto& pair : node) texts[read_text(pair.first, what)] = read_text(pair.second, what);
+}
+
+double read_fraction(const YAML::Node& node, const char* what, double low, double high) {
+  double value = 0;
+  if (!node.IsScalar() || !YAML::convert<double>::decode(node, value) || !(value >= low && value <= high))
+    reject(node, fmt::format("{} must be a number from {} to {}", what, low, high));
+  return value;
+}
+
+Status parse(std::string_view text, const std::string& name, const std::string& remedy, const ReadRoot& read) {
+  const auto bad = [&](const YAML::Mark& mark, const std::string& message) {
+    return Error{fmt::format("{}:{}:{}: {}", name, mark.line + 1, mark.column + 1, message), remedy,
+                 Error::Kind::usage};
+  };
+  try {
+    const YAML::Node root = YAML::Load(std::string(text));
+    if (root.IsDefined()) read(root);
+  } catch (const Mistake& mistake) {
+    return bad(mistake.mark, mistake.message);
+  } catch (const YAML::Exception& mistake) {
+    return bad(mistake.mark, mistake.msg);
+  }
+  return success();
+}
+
+Result<std::string> read_file(const std::string& path, const char* what) {
+  std::ifstream file(path, std::ios::binary);
+  std::error_code ignored;
+  if (!file || std::filesystem::is_directory(path, ignored))
+    return Error{fmt::format("cannot read the {} {}", what, path), "check the path and its permissions",
+                 Error::Kind::usage};
+  return std::string(std::istreambuf_iterator<char>(file), {});
+}
+
+}  // namespace inferscope::yaml
