@@ -57,6 +57,19 @@ struct Describe {
   std::string operator()(const ClockSet& body) const {
     return fmt::format("clock: Unix time is {} ns ahead", body.unix_minus_kernel_ns);
   }
+  std::string operator()(const ProcessSample& body) const {
+    const auto milliseconds = [](Duration duration) { return fmt::format("{:.1f}", to_seconds(duration) * 1e3); };
+    const std::string rival =
+        body.rival ? fmt::format(", its processor used by {} (pid {}) for {} ms", body.rival->process.name,
+                                 body.rival->process.pid, milliseconds(body.rival->ran))
+                   : std::string();
+    return fmt::format(
+        "process {} state {}{}: in {} ms thread {} ran {} ms, waited {} ms; throttled {} ms; {} "
+        "connections not accepted{}",
+        body.process.pid, body.state, body.frozen ? " (frozen)" : "", milliseconds(body.interval), body.thread,
+        milliseconds(body.ran), milliseconds(body.waited), milliseconds(body.throttled), body.waiting_connections,
+        rival);
+  }
 };
 
 }  // namespace

@@ -17,6 +17,8 @@
 namespace inferscope::correlate {
 namespace {
 
+constexpr std::size_t findings_of_one_trace = 8;
+
 ExchangeKey key_of(const Exchange& exchange) {
   return {exchange.connection ? exchange.connection->id : 0, exchange.sequence};
 }
@@ -94,6 +96,15 @@ class Correlator::Impl {
       place(trace, links_.look_up(key));
       emit(trace);
     }
+  }
+
+  std::pair<TraceId, SpanId> mark(ExchangeKey key, const std::string& finding) {
+    const auto found = open_.find(key);
+    if (found == open_.end()) return {};
+    RequestTrace& trace = found->second;
+    if (trace.findings.size() < findings_of_one_trace) trace.findings.push_back(finding);
+    const TraceContext context = links_.look_up(key);
+    return {context.trace_id != TraceId{} ? context.trace_id : trace.trace_id, trace.span_id};
   }
 
   [[nodiscard]] StageStats stats() const {
@@ -249,6 +260,10 @@ void Correlator::on(const CallUpdate& update, const Emit<RequestTrace>& emit) {
 }
 void Correlator::in_flight(Time now, const Emit<RequestTrace>& emit) const {
   impl_->in_flight(now, emit);
+}
+std::pair<TraceId, SpanId> Correlator::mark(ConnectionId connection, std::uint64_t sequence,
+                                            const std::string& finding) {
+  return impl_->mark({connection, sequence}, finding);
 }
 StageStats Correlator::stats() const {
   return impl_->stats();

@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
+#include <utility>
 
 #include "core/emit.h"
 #include "core/stage_stats.h"
@@ -42,6 +44,10 @@ class Correlator {
   /// The open calls as they are at `now`, in the order of their begin, with the outcome in_flight and without
   /// token_times. trace_id and parent are final only with the finished trace; span_id is final.
   void in_flight(Time now, const Emit<RequestTrace>& emit) const;
+
+  /// Marks an open request with a finding that concerns it, and tells its ids as far as they are known: both 0 if there
+  /// is no such request.
+  std::pair<TraceId, SpanId> mark(ConnectionId connection, std::uint64_t sequence, const std::string& finding);
 
   /// Unit: calls. Dropped: "open call limit", "opened twice".
   [[nodiscard]] StageStats stats() const;

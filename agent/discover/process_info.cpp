@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "discover/process_info.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <charconv>
-#include <fstream>
 #include <sstream>
 #include <system_error>
+#include <utility>
+
+#include "core/proc_stat.h"
 
 namespace inferscope::discover {
 namespace {
@@ -17,12 +17,7 @@ constexpr std::size_t command_line_limit = 4096;
 constexpr std::size_t file_limit = 16u << 20;  // a process may have tens of thousands of mappings
 
 std::string read_file(const fs::path& path, std::size_t limit = file_limit) {
-  std::ifstream file(path, std::ios::binary);
-  std::string text;
-  char buffer[16384];
-  while (text.size() < limit && (file.read(buffer, sizeof(buffer)), file.gcount() > 0))
-    text.append(buffer, static_cast<std::size_t>(file.gcount()));
-  return text;
+  return proc::read_text(path, limit);
 }
 
 std::string read_link(const fs::path& path) {
@@ -37,39 +32,6 @@ std::optional<Number> parse(std::string_view text, int base = 10) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number, base);
   if (error != std::errc() || end == text.data()) return std::nullopt;
   return number;
-}
-
-std::uint64_t ticks_to_ns(std::uint64_t ticks) {
-  const long per_second = sysconf(_SC_CLK_TCK);
-  return ticks * (1'000'000'000u / static_cast<std::uint64_t>(per_second > 0 ? per_second : 100));
-}
-
-/// /proc/PID/stat: the name stands in parentheses and may hold anything, so fields count from the last one.
-bool parse_stat(const std::string& stat, ProcessInfo& info) {
-  const auto open = stat.find('(');
-  const auto close = stat.rfind(')');
-  if (open == std::string::npos || close == std::string::npos || close < open) return false;
-  info.name = stat.substr(open + 1, close - open - 1);
-  std::istringstream rest(stat.substr(close + 1));
-  std::string field;
-  for (int number = 3; rest >> field; ++number) {
-    if (number == 4) info.parent = parse<Pid>(field).value_or(0);
-    if (number == 22) {
-      info.start_time_ns = ticks_to_ns(parse<std::uint64_t>(field).value_or(0));
-      return true;
-    }
-  }
-  return false;
-}
-
-std::vector<std::string> parse_cgroups(const std::string& text) {
-  std::vector<std::string> paths;
-  std::istringstream lines(text);
-  for (std::string line; std::getline(lines, line);) {
-    const auto second = line.find(':', line.find(':') + 1);
-    if (second != std::string::npos) paths.push_back(line.substr(second + 1));
-  }
-  return paths;
 }
 
 /// Inode and port of each listening socket of /proc/net/tcp and tcp6.
@@ -118,13 +80,17 @@ std::vector<Pid> ProcReader::pids() const {
 std::optional<ProcessInfo> ProcReader::read(Pid pid) const {
   const fs::path folder = root_ / std::to_string(pid);
   ProcessInfo info{.pid = pid};
-  if (!parse_stat(read_file(folder / "stat"), info)) return std::nullopt;
+  const auto stat = proc::read_stat(folder);
+  if (!stat) return std::nullopt;
+  info.name = stat->name;
+  info.parent = stat->parent;
+  info.start_time_ns = stat->start_time_ns;
   info.executable = read_link(folder / "exe");
   info.command_line = read_file(folder / "cmdline", command_line_limit);
   std::replace(info.command_line.begin(), info.command_line.end(), '\0', ' ');
   while (!info.command_line.empty() && info.command_line.back() == ' ') info.command_line.pop_back();
   if (info.command_line.size() > command_line_limit) info.command_line.resize(command_line_limit);
-  info.cgroups = parse_cgroups(read_file(folder / "cgroup"));
+  for (auto& line : proc::read_cgroups(folder)) info.cgroups.push_back(std::move(line.path));
   std::istringstream status(read_file(folder / "status"));
   for (std::string line; std::getline(status, line);)
     if (line.starts_with("Uid:")) info.uid = parse<std::uint32_t>(std::string_view(line).substr(5)).value_or(0);

@@ -62,6 +62,7 @@ inline constexpr Name role = "inferscope.role";
 inline constexpr Name outcome = "inferscope.outcome";
 inline constexpr Name complete = "inferscope.complete";
 inline constexpr Name lost = "inferscope.lost";
+inline constexpr Name finding_ids = "inferscope.finding.ids";
 inline constexpr Name dialect = "inferscope.dialect";
 inline constexpr Name time_to_first_byte = "inferscope.time_to_first_byte";
 inline constexpr Name time_to_first_event = "inferscope.time_to_first_event";

@@ -2,12 +2,14 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
 
 #include "core/time.h"
 #include "model/connection.h"
+#include "model/process_target.h"
 
 namespace inferscope {
 
@@ -88,10 +90,31 @@ struct ClockSet {
   std::int64_t unix_minus_kernel_ns = 0;
 };
 
+/// What the host said of a watched process: its state now, and what its busiest thread and its cgroup did since the
+/// sample before.
+struct ProcessSample {
+  /// Who used the processor on which the thread would have run.
+  struct Rival {
+    ProcessTarget process{};
+    Duration ran{};
+  };
+
+  ProcessTarget process{};
+  char state = 0;        ///< of the main thread, as /proc/PID/stat has it: R, S, D, T (stopped), t (traced), Z
+  bool frozen = false;   ///< its cgroup is
+  Duration interval{};   ///< since the sample before
+  Tid thread = 0;        ///< that ran and waited most; the main thread if none did
+  Duration ran{};        ///< that thread, on a processor
+  Duration waited{};     ///< that thread, ready to run but not on a processor
+  Duration throttled{};  ///< its cgroup had used up its quota
+  std::uint32_t waiting_connections = 0;  ///< established, but not accepted yet, at all its TCP listeners
+  std::optional<Rival> rival{};           ///< looked for only when the thread waited for long
+};
+
 struct Event {
   Time time{};
   std::variant<ProcessStarted, ProcessExited, ConnectionOpened, ConnectionHalfClosed, ConnectionClosed, Transfer,
-               EventsLost, ClockSet>
+               EventsLost, ClockSet, ProcessSample>
       body{};
 };
 

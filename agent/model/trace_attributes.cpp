@@ -116,6 +116,7 @@ void write_http(const RequestTrace& trace, Writer out) {
   out.text(attribute::outcome, name_of(trace.outcome));
   out.flag(attribute::complete, trace.complete);
   out.text(attribute::lost, trace.lost, 1024);
+  out.texts(attribute::finding_ids, trace.findings);
   out.seconds(attribute::time_to_first_byte, trace.time_to_first_byte);
 }
 

@@ -33,6 +33,18 @@ web::ApiReply ndjson(std::string body) {
   return {.content_type = "application/x-ndjson", .body = std::move(body)};
 }
 
+void report(const FindingUpdate& update) {
+  if (update.kind == FindingUpdate::Kind::updated) return;
+  const Finding& finding = update.finding;
+  const bool opened = update.kind == FindingUpdate::Kind::opened;
+  log::write(opened ? log::Level::warn : log::Level::info, opened ? "finding" : "finding over",
+             {{"id", finding.id},
+              {"kind", std::string(name_of(finding.kind))},
+              {"cause", std::string(name_of(finding.cause.kind))},
+              {"summary", finding.summary},
+              {"why", finding.cause.text}});
+}
+
 }  // namespace
 
 source::LiveOptions live_options(const Config& config) {
@@ -81,7 +93,7 @@ Status Agent::start() {
         recent_.add(trace);
         for (const auto& sink : sinks_) sink->put(trace);
       },
-      source_.get());
+      [](const FindingUpdate& update) { report(update); }, source_.get());
   discovery_ = std::make_unique<discover::Discovery>(
       config_.watch, discover::ProcReader(),
       discover::Discovery::Actions{
@@ -153,7 +165,7 @@ std::string Agent::ask(std::function<std::string()> task) {
 void Agent::one_turn() {
   const Time now = source_->now();
   discovery_->tick(now);
-  pipeline_->tick(now);
+  pipeline_->tick(source_->settled());
   if (each_turn_) each_turn_();
   std::vector<std::packaged_task<std::string()>> tasks;
   {

@@ -5,23 +5,38 @@
 
 namespace inferscope::runtime {
 
-Pipeline::Pipeline(Emit<RequestTrace> traces, CaptureControl* control)
+Pipeline::Pipeline(Emit<RequestTrace> traces, Emit<FindingUpdate> findings, CaptureControl* control)
     : assembler_({}, control),
-      traces_(std::move(traces)),
-      calls_([this](const CallUpdate& update) { correlator_.on(update, traces_); }),
+      detect_([this](ConnectionId connection, std::uint64_t sequence, const std::string& finding) {
+        const auto [trace, span] = correlator_.mark(connection, sequence, finding);
+        return RequestRef{connection, sequence, trace, span};
+      }),
+      findings_(findings ? std::move(findings) : [](const FindingUpdate&) {}),
+      traces_([this, out = std::move(traces)](const RequestTrace& trace) {
+        out(trace);
+        detect_.on(trace, findings_);
+      }),
+      // Judged before the trace is closed, so that what is found in its last moment still marks it.
+      calls_([this](const CallUpdate& update) {
+        detect_.on(update, findings_);
+        correlator_.on(update, traces_);
+      }),
       exchanges_([this](const ExchangeUpdate& update) { interpreter_.on(update, calls_); }) {}
 
 void Pipeline::on(const Event& event) {
   // Processes and the clock first: what they tell belongs to the calls that this very event may close.
   correlator_.on(event);
+  detect_.on(event, findings_);
   assembler_.on(event, exchanges_);
 }
 
-void Pipeline::tick(Time now) {
-  assembler_.tick(now, exchanges_);
+void Pipeline::tick(Time settled) {
+  detect_.tick(settled, findings_);
+  assembler_.tick(settled, exchanges_);
 }
 
 void Pipeline::finish(Time now) {
+  detect_.finish(now, findings_);
   assembler_.finish(now, exchanges_);
 }
 
@@ -32,7 +47,8 @@ void Pipeline::in_flight(Time now, const Emit<RequestTrace>& emit) const {
 std::map<std::string, StageStats> Pipeline::stats() const {
   return {{"assemble (bytes)", assembler_.stats()},
           {"interpret (exchanges)", interpreter_.stats()},
-          {"correlate (calls)", correlator_.stats()}};
+          {"correlate (calls)", correlator_.stats()},
+          {"detect (findings)", detect_.stats()}};
 }
 
 }  // namespace inferscope::runtime

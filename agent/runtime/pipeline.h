@@ -8,22 +8,26 @@
 #include "assemble/assembler.h"
 #include "core/stage_stats.h"
 #include "correlate/correlator.h"
+#include "detect/detect.h"
 #include "interpret/interpreter.h"
 #include "model/capture_control.h"
 #include "model/event.h"
+#include "model/finding.h"
 #include "model/request_trace.h"
 
 namespace inferscope::runtime {
 
-/// The stages behind a source, in a row: events in, finished traces out. A deterministic function of its events.
+/// The stages behind a source, in a row: events in, finished traces and findings out. A deterministic function of its
+/// events.
 class Pipeline {
  public:
-  Pipeline(Emit<RequestTrace> traces, CaptureControl* control = nullptr);
+  Pipeline(Emit<RequestTrace> traces, Emit<FindingUpdate> findings = {}, CaptureControl* control = nullptr);
   Pipeline(const Pipeline&) = delete;
   Pipeline& operator=(const Pipeline&) = delete;
 
   void on(const Event& event);
-  void tick(Time now);
+  /// Nothing older than `settled` will come any more.
+  void tick(Time settled);
   /// The end: what is open becomes a trace that says so.
   void finish(Time now);
 
@@ -34,6 +38,8 @@ class Pipeline {
   assemble::Assembler assembler_;
   interpret::Interpreter interpreter_{};
   correlate::Correlator correlator_{};
+  detect::Detect detect_;
+  Emit<FindingUpdate> findings_;
   Emit<RequestTrace> traces_;
   Emit<CallUpdate> calls_;
   Emit<ExchangeUpdate> exchanges_;

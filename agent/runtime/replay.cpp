@@ -11,7 +11,7 @@ Status replay(source::EventSource& source, Pipeline& pipeline, const std::atomic
   Status status = success();
   while (!stop && status.ok() && !source.finished()) {
     status = source.poll(std::chrono::milliseconds(100), take);
-    pipeline.tick(source.now());
+    pipeline.tick(source.settled());
   }
   pipeline.finish(source.now());
   return status;

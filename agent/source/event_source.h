@@ -17,6 +17,8 @@ class EventSource {
   virtual Status poll(Duration timeout, const Emit<Event>& emit) = 0;
   /// No more events will ever come.
   [[nodiscard]] virtual bool finished() const = 0;
+  /// Up to here all events have been emitted; what did not come by then did not happen.
+  [[nodiscard]] virtual Time settled() const = 0;
   /// The source's idea of now, in the time of its events.
   [[nodiscard]] virtual Time now() const = 0;
 };

@@ -63,6 +63,7 @@ class RecordingReader : public EventSource {
   /// Emits one block (full speed) or what is due (real time).
   Status poll(Duration timeout, const Emit<Event>& emit) override;
   [[nodiscard]] bool finished() const override;
+  [[nodiscard]] Time settled() const override { return now(); }
   [[nodiscard]] Time now() const override;  ///< the time of the last event
 
  private:

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <optional>
+#include <utility>
 
 namespace inferscope::source {
 namespace {
@@ -69,6 +70,30 @@ void encode(const ConnectionClosed& closed, recording::ConnectionClosed& out) {
   out.set_sent_transfers(closed.sent_transfers);
 }
 
+void encode(const ProcessTarget& process, recording::ProcessTarget& out) {
+  out.set_pid(process.pid);
+  out.set_start_time_ns(process.start_time_ns);
+  out.set_cgroup_id(process.cgroup_id);
+  out.set_cgroup(process.cgroup);
+  out.set_name(process.name);
+  out.set_executable(process.executable);
+}
+
+void encode(const ProcessSample& sample, recording::ProcessSample& out) {
+  encode(sample.process, *out.mutable_process());
+  out.set_state(static_cast<unsigned char>(sample.state));
+  out.set_frozen(sample.frozen);
+  out.set_interval_ns(sample.interval.count());
+  out.set_thread(sample.thread);
+  out.set_ran_ns(sample.ran.count());
+  out.set_waited_ns(sample.waited.count());
+  out.set_throttled_ns(sample.throttled.count());
+  out.set_waiting_connections(sample.waiting_connections);
+  if (!sample.rival) return;
+  encode(sample.rival->process, *out.mutable_rival());
+  out.set_rival_ran_ns(sample.rival->ran.count());
+}
+
 /// An enumeration's value if it is one that we know.
 template <class Enum>
 std::optional<Enum> known(std::uint32_t value, Enum last) {
@@ -123,6 +148,32 @@ Result<Event> decode(Time time, const recording::Transfer& in) {
                               .tail = in.tail()}};
 }
 
+ProcessTarget decode(const recording::ProcessTarget& in) {
+  return {.pid = in.pid(),
+          .start_time_ns = in.start_time_ns(),
+          .cgroup_id = in.cgroup_id(),
+          .cgroup = in.cgroup(),
+          .name = in.name(),
+          .executable = in.executable()};
+}
+
+Result<Event> decode(Time time, const recording::ProcessSample& in) {
+  if (in.state() > 127 || in.interval_ns() < 0 || in.ran_ns() < 0 || in.waited_ns() < 0 || in.throttled_ns() < 0 ||
+      in.rival_ran_ns() < 0)
+    return malformed("process sample");
+  ProcessSample sample{.process = decode(in.process()),
+                       .state = static_cast<char>(in.state()),
+                       .frozen = in.frozen(),
+                       .interval = Duration{in.interval_ns()},
+                       .thread = in.thread(),
+                       .ran = Duration{in.ran_ns()},
+                       .waited = Duration{in.waited_ns()},
+                       .throttled = Duration{in.throttled_ns()},
+                       .waiting_connections = in.waiting_connections()};
+  if (in.has_rival()) sample.rival = {decode(in.rival()), Duration{in.rival_ran_ns()}};
+  return Event{time, std::move(sample)};
+}
+
 }  // namespace
 
 void encode(const Event& event, recording::Event& out) {
@@ -145,7 +196,8 @@ void encode(const Event& event, recording::Event& out) {
                    out.mutable_events_lost()->set_reason(body.reason);
                    out.mutable_events_lost()->set_count(body.count);
                  },
-                 [&](const ClockSet& body) { out.set_clock_unix_minus_kernel_ns(body.unix_minus_kernel_ns); }},
+                 [&](const ClockSet& body) { out.set_clock_unix_minus_kernel_ns(body.unix_minus_kernel_ns); },
+                 [&](const ProcessSample& body) { encode(body, *out.mutable_process_sample()); }},
       event.body);
 }
 
@@ -190,6 +242,8 @@ Result<Event> decode(const recording::Event& in) {
       return Event{time, EventsLost{in.events_lost().reason(), in.events_lost().count()}};
     case recording::Event::kClockUnixMinusKernelNs:
       return Event{time, ClockSet{in.clock_unix_minus_kernel_ns()}};
+    case recording::Event::kProcessSample:
+      return decode(time, in.process_sample());
     case recording::Event::BODY_NOT_SET:
       break;
   }

@@ -98,8 +98,8 @@ check_tidy() {
 
 check_static() {
   local binary doctor
-  (build_preset static inferscope) || return 1
-  binary=$(agent_binary static)
+  (build_preset release inferscope_static) || return 1
+  binary=$(agent_binary release)_static
   file "$binary" | grep -q 'statically linked' || { echo "$binary is not static: $(file "$binary")" >&2; return 1; }
   ! ldd "$binary" >/dev/null 2>&1 || { echo "$binary needs shared libraries" >&2; return 1; }
   "$binary" --version || return 1

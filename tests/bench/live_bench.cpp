@@ -67,7 +67,7 @@ int run(const source::LiveOptions& options, char** command) {
         content_events += trace.call.response.content_events;
         incomplete += trace.complete ? 0 : 1;
       },
-      &source);
+      {}, &source);
   const Emit<Event> take = [&](const Event& event) {
     if (const auto* transfer = std::get_if<Transfer>(&event.body)) {
       ++transfers;

@@ -38,7 +38,17 @@ struct EventText {
   }
   std::string operator()(const EventsLost& body) const { return fmt::format("lost {} '{}'", body.count, body.reason); }
   std::string operator()(const ClockSet& body) const { return fmt::format("clock {}", body.unix_minus_kernel_ns); }
+  std::string operator()(const ProcessSample& body) const {
+    return fmt::format("sample {} '{}' {} {} {} {} {} {} {} rival {}", of(body.process), body.state, body.frozen,
+                       body.interval.count(), body.thread, body.ran.count(), body.waited.count(),
+                       body.throttled.count(), body.waiting_connections,
+                       body.rival ? fmt::format("{} {}", of(body.rival->process), body.rival->ran.count()) : "none");
+  }
 
+  static std::string of(const ProcessTarget& process) {
+    return fmt::format("{}/{}/{}/{}/{}/{}", process.pid, process.start_time_ns, process.cgroup_id, process.cgroup,
+                       process.name, process.executable);
+  }
   static std::string of(const Endpoint& endpoint) {
     return fmt::format("{}/{}/{}", static_cast<int>(endpoint.family), endpoint.address, endpoint.port);
   }

@@ -21,6 +21,7 @@
 
 #include "bpf/abi/wire.h"
 #include "core/fd.h"
+#include "source/host_sampler.h"
 #include "source/live/bpf_objects.h"
 #include "source/wire_decoder.h"
 
@@ -83,11 +84,13 @@ struct LiveSource::Impl {
 
   std::optional<Time> noticed{};      ///< during a notice: what is decided there counts from then on
   const Emit<Event>* emit = nullptr;  ///< during poll
-  Time settled{};                     ///< during poll: what is older is in order
+  Time settled{};                     ///< what is older has been emitted, in order
 
   Time next_loss_report{};
   Time next_clock{};
   Time next_sample_refill{};
+  Time next_host_sample{};
+  HostSampler host{};
   std::int64_t clock_offset = 0;
   LiveCounters reported{};
 
@@ -106,6 +109,7 @@ struct LiveSource::Impl {
   void refill_samples(Time now);
   void report_losses(Time now);
   void report_clock(Time now);
+  void sample_host(Time now);
   void set_wish(ConnectionId connection, const std::function<void(wire_wish&)>& change) const;
 };
 
@@ -211,6 +215,7 @@ void LiveSource::Impl::take_control(std::span<const std::byte> record) {
 /// The sockets of a process that ended are closed by the kernel later, without a system call that we could see.
 void LiveSource::Impl::take_exit(const ProcessExited& exited, Time time) {
   sampled.erase(exited.pid);
+  host.forget(exited.pid);
   const int conns = objects.map_fd("conns");
   for (auto it = connections.begin(); it != connections.end();) {
     auto& [id, open] = *it;
@@ -320,6 +325,14 @@ void LiveSource::Impl::report_clock(Time now) {
   (*emit)({now, ClockSet{offset}});
 }
 
+void LiveSource::Impl::sample_host(Time now) {
+  if (options.host_sample_interval <= Duration::zero() || now < next_host_sample) return;
+  next_host_sample = now + options.host_sample_interval;
+  std::set<Pid> busy;
+  for (const auto& [id, open] : connections) busy.insert(open.pid);
+  host.sample(now, busy, *emit);
+}
+
 void LiveSource::Impl::set_wish(ConnectionId connection, const std::function<void(wire_wish&)>& change) const {
   const auto found = connections.find(connection);
   if (found == connections.end()) return;
@@ -348,6 +361,7 @@ void LiveSource::on_notice(OnNotice callback) {
 Status LiveSource::watch(const ProcessStarted& process) {
   impl_->sampled.erase(process.pid);
   if (auto status = impl_->set_target(process.pid, WIRE_TARGET_WATCHED); !status) return status;
+  impl_->host.follow(process.pid);
   impl_->controls.push_back({impl_->noticed.value_or(kernel_now()), process});
   return success();
 }
@@ -376,8 +390,13 @@ Status LiveSource::poll(Duration timeout, const Emit<Event>& emit) {
   self.refill_samples(now);
   self.report_losses(now);
   self.report_clock(now);
+  self.sample_host(now);
   self.emit = nullptr;
   return success();
+}
+
+Time LiveSource::settled() const {
+  return impl_->settled;
 }
 
 Time LiveSource::now() const {

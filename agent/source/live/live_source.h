@@ -32,6 +32,7 @@ struct LiveOptions {
   std::uint64_t message_budget_bytes = 1u << 20;
   std::uint32_t sample_reads = 4096;           ///< reads of an unknown listener that are looked at per 10 seconds
   std::vector<std::string> inference_paths{};  ///< beginnings of request paths that make a process watched
+  Duration host_sample_interval = std::chrono::milliseconds(200);  ///< of facts about watched processes; 0: none
   bool run_time_statistics = false;            ///< have the kernel time the BPF programs
 };
 
@@ -56,7 +57,7 @@ struct ProgramCost {
   std::uint64_t total_ns = 0;
 };
 
-/// The running kernel. Needs root (CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE) and kernel BTF. Leaves nothing behind: no pin,
+/// The running kernel, and facts about watched processes that have a connection open (HostSampler). Needs root (CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE) and kernel BTF. Leaves nothing behind: no pin,
 /// no mount, no file; the kernel removes everything with the last descriptor.
 class LiveSource : public EventSource, public CaptureControl {
  public:
@@ -75,6 +76,7 @@ class LiveSource : public EventSource, public CaptureControl {
 
   Status poll(Duration timeout, const Emit<Event>& emit) override;
   [[nodiscard]] bool finished() const override { return false; }
+  [[nodiscard]] Time settled() const override;
   [[nodiscard]] Time now() const override;
 
   void stop_payload(ConnectionId connection) override;

@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "source/host_sampler.h"
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <sstream>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include "core/proc_stat.h"
+#include "model/proc_target.h"
+#include "model/time_math.h"
+
+namespace inferscope::source {
+namespace {
+
+namespace fs = std::filesystem;
+constexpr Duration thread_look_interval = std::chrono::seconds(2);
+/// A thread that waits for more than this share of its time is worth asking who has its processor.
+constexpr double contended_share = 0.1;
+constexpr Duration rival_window_least = std::chrono::milliseconds(150);
+constexpr Duration rival_window_most = std::chrono::seconds(2);
+/// Looking at all processes may take at most 1/100 of the time.
+constexpr int scan_pause_factor = 100;
+
+std::optional<std::uint64_t> number_in(std::string_view text) {
+  std::uint64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end == text.data()) return std::nullopt;
+  return number;
+}
+
+/// The value behind `key` in a file of "key value" lines.
+std::optional<std::uint64_t> value_of(std::string_view text, std::string_view key) {
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = std::min(text.find('\n', at), text.size());
+    const std::string_view line = text.substr(at, end - at);
+    if (line.starts_with(key) && line.size() > key.size() && line[key.size()] == ' ')
+      return number_in(line.substr(key.size() + 1));
+    at = end + 1;
+  }
+  return std::nullopt;
+}
+
+struct Queue {
+  std::uint64_t inode = 0;
+  std::uint32_t waiting = 0;
+};
+
+/// Accept queues that are not empty, from /proc/PID/net/tcp. The kernel lists listeners first, so a host with many
+/// connections costs no more than one with few.
+void read_queues(std::string_view text, std::vector<Queue>& queues) {
+  std::istringstream lines{std::string(text)};
+  std::string line;
+  std::getline(lines, line);  // the heading
+  while (std::getline(lines, line)) {
+    std::istringstream fields(line);
+    std::string slot, local, remote, state, bytes, timer, retransmits, uid, timeout, inode;
+    fields >> slot >> local >> remote >> state >> bytes >> timer >> retransmits >> uid >> timeout >> inode;
+    const auto colon = bytes.find(':');
+    if (state != "0A" || colon == std::string::npos) break;
+    Queue queue{number_in(inode).value_or(0)};
+    std::from_chars(bytes.data() + colon + 1, bytes.data() + bytes.size(), queue.waiting, 16);
+    if (queue.waiting > 0 && queue.inode != 0) queues.push_back(queue);
+  }
+}
+
+/// The tables are of the network namespace; whose a listener is, only the descriptors tell. They are read only while
+/// some queue is not empty, which on most hosts is hardly ever.
+std::uint32_t waiting_connections(const fs::path& process) {
+  std::vector<Queue> queues;
+  for (const char* table : {"net/tcp", "net/tcp6"}) read_queues(proc::read_text(process / table, 4096), queues);
+  if (queues.empty()) return 0;
+  std::uint32_t waiting = 0;
+  std::error_code error;
+  for (fs::directory_iterator it(process / "fd", error), end; !error && it != end; it.increment(error)) {
+    std::error_code gone;
+    const std::string target = fs::read_symlink(it->path(), gone).string();
+    constexpr std::string_view prefix = "socket:[";
+    if (!target.starts_with(prefix)) continue;
+    const auto inode = number_in(std::string_view(target).substr(prefix.size()));
+    for (Queue& queue : queues)
+      if (inode == queue.inode) waiting += std::exchange(queue.waiting, 0);
+  }
+  return waiting;
+}
+
+bool is_frozen(const proc::CgroupPlace& place) {
+  if (place.version == 2) return value_of(proc::read_text(place.folder() / "cgroup.events"), "frozen") == 1;
+  return place.version == 1 && proc::read_text(place.folder() / "freezer.state").starts_with("FROZEN");
+}
+
+std::uint64_t throttled_ns_of(const proc::CgroupPlace& place) {
+  if (place.version == 0) return 0;
+  const std::string text = proc::read_text(place.folder() / "cpu.stat");
+  if (place.version == 1) return value_of(text, "throttled_time").value_or(0);
+  return value_of(text, "throttled_usec").value_or(0) * 1000;
+}
+
+Duration grown(std::uint64_t before, std::uint64_t after) {
+  return Duration{after > before ? static_cast<std::int64_t>(after - before) : 0};
+}
+
+}  // namespace
+
+HostSampler::HostSampler(fs::path proc, proc::CgroupMounts mounts)
+    : proc_(std::move(proc)), mounts_(std::move(mounts)) {}
+
+void HostSampler::follow(Pid pid) {
+  auto target = process_target(pid, mounts_, proc_);
+  if (!target) return;
+  Followed& followed = followed_[pid];
+  followed = {.target = std::move(*target)};
+  const auto lines = proc::read_cgroups(proc_ / std::to_string(pid));
+  followed.cpu = mounts_.place_of(lines, "cpu").value_or(proc::CgroupPlace{});
+  followed.freezer = mounts_.place_of(lines, "freezer").value_or(proc::CgroupPlace{});
+}
+
+void HostSampler::forget(Pid pid) {
+  followed_.erase(pid);
+}
+
+/// /proc/PID/task/TID/schedstat: nanoseconds on a processor, nanoseconds waiting for one, time slices.
+void HostSampler::look_at_threads(Followed& followed, Time now) const {
+  const fs::path tasks = proc_ / std::to_string(followed.target.pid) / "task";
+  std::map<Tid, Thread> threads;
+  std::error_code error;
+  for (fs::directory_iterator it(tasks, error), end; !error && it != end; it.increment(error)) {
+    const auto tid = number_in(it->path().filename().string());
+    const std::string text = proc::read_text(it->path() / "schedstat");
+    const auto ran = number_in(text);
+    const auto blank = text.find(' ');
+    if (!tid || !ran || blank == std::string::npos) continue;
+    threads[static_cast<Tid>(*tid)] = {*ran, number_in(std::string_view(text).substr(blank + 1)).value_or(0)};
+  }
+  Tid busiest = followed.target.pid;
+  std::uint64_t most = 0;
+  for (const auto& [tid, thread] : threads) {
+    const auto earlier = followed.threads.find(tid);
+    const Thread base = earlier == followed.threads.end() ? Thread{} : earlier->second;
+    const std::uint64_t used = (thread.ran_ns - base.ran_ns) + (thread.waited_ns - base.waited_ns);
+    if (used > most) {
+      most = used;
+      busiest = tid;
+    }
+  }
+  if (busiest != followed.busiest) {
+    followed.busiest = busiest;
+    const auto known = threads.find(busiest);
+    followed.before = known == threads.end() ? Thread{} : known->second;
+    followed.sampled.reset();  // what it did before is not known
+  }
+  followed.threads = std::move(threads);
+  followed.next_look = now + thread_look_interval;
+}
+
+bool HostSampler::sample_one(Followed& followed, Time now, ProcessSample& sample) {
+  const fs::path folder = proc_ / std::to_string(followed.target.pid);
+  const auto stat = proc::read_stat(folder);
+  if (!stat || stat->start_time_ns != followed.target.start_time_ns) return false;
+  if (now >= followed.next_look) look_at_threads(followed, now);
+  const std::string text = proc::read_text(folder / "task" / std::to_string(followed.busiest) / "schedstat");
+  const auto blank = text.find(' ');
+  Thread thread = followed.before;
+  if (const auto ran = number_in(text); ran && blank != std::string::npos)
+    thread = {*ran, number_in(std::string_view(text).substr(blank + 1)).value_or(0)};
+  else
+    followed.next_look = now;  // the thread ended
+  const std::uint64_t throttled = throttled_ns_of(followed.cpu);
+  sample.process = followed.target;
+  sample.state = stat->state;
+  sample.frozen = is_frozen(followed.freezer);
+  sample.thread = followed.busiest;
+  if (followed.sampled) {
+    sample.interval = elapsed(*followed.sampled, now);
+    sample.ran = grown(followed.before.ran_ns, thread.ran_ns);
+    sample.waited = grown(followed.before.waited_ns, thread.waited_ns);
+    sample.throttled = grown(followed.throttled_ns, throttled);
+  }
+  sample.waiting_connections = waiting_connections(folder);
+  followed.before = thread;
+  followed.throttled_ns = throttled;
+  followed.sampled = now;
+  return true;
+}
+
+/// Who ran on the processor of each thread that waits: the process that used most time since the scan before and was
+/// last seen there. A first contended sample only begins to look.
+void HostSampler::find_rivals(std::vector<ProcessSample>& samples, Time now) {
+  const auto contended = [](const ProcessSample& sample) {
+    return sample.interval > Duration::zero() &&
+           to_seconds(sample.waited) > contended_share * to_seconds(sample.interval);
+  };
+  if (now < next_scan_ || std::none_of(samples.begin(), samples.end(), contended)) return;
+  const Duration window = elapsed(scan_.time, now);
+  const bool comparable = !scan_.cpu_ns.empty() && window >= rival_window_least && window <= rival_window_most;
+  if (!scan_.cpu_ns.empty() && window < rival_window_least) return;
+  const auto began = std::chrono::steady_clock::now();
+  struct Used {
+    Pid pid = 0;
+    int processor = -1;
+    Duration ran{};
+  };
+  std::vector<Used> users;
+  HostScan fresh{now, {}};
+  std::error_code error;
+  for (fs::directory_iterator it(proc_, error), end; !error && it != end; it.increment(error)) {
+    const auto pid = number_in(it->path().filename().string());
+    const auto stat = pid ? proc::read_stat(it->path()) : std::nullopt;
+    if (!stat || stat->kernel_thread) continue;
+    fresh.cpu_ns[stat->pid] = stat->cpu_ns;
+    const auto before = scan_.cpu_ns.find(stat->pid);
+    if (before != scan_.cpu_ns.end())
+      users.push_back({stat->pid, stat->processor, grown(before->second, stat->cpu_ns)});
+  }
+  for (ProcessSample& sample : samples) {
+    if (!comparable || !contended(sample)) continue;
+    const auto own =
+        proc::read_stat(proc_ / std::to_string(sample.process.pid) / "task" / std::to_string(sample.thread));
+    const Used* most = nullptr;
+    for (const Used& user : users)
+      if (own && user.pid != sample.process.pid && user.processor == own->processor && (!most || user.ran > most->ran))
+        most = &user;
+    if (!most || most->ran <= Duration::zero()) continue;
+    if (auto target = process_target(most->pid, mounts_, proc_))
+      // Scaled to this sample's time, so that it compares with what the thread waited.
+      sample.rival = {std::move(*target),
+                      Duration{static_cast<std::int64_t>(static_cast<double>(most->ran.count()) *
+                                                         to_seconds(sample.interval) / to_seconds(window))}};
+  }
+  scan_ = std::move(fresh);
+  next_scan_ = now + std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now() - began) * scan_pause_factor;
+}
+
+void HostSampler::sample(Time now, const std::set<Pid>& wanted, const Emit<Event>& emit) {
+  std::vector<ProcessSample> samples;
+  for (const Pid pid : wanted) {
+    const auto found = followed_.find(pid);
+    if (found == followed_.end()) continue;
+    ProcessSample sample;
+    if (sample_one(found->second, now, sample)) samples.push_back(std::move(sample));
+  }
+  find_rivals(samples, now);
+  for (ProcessSample& sample : samples) emit({now, std::move(sample)});
+}
+
+}  // namespace inferscope::source
