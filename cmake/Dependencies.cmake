@@ -26,6 +26,7 @@ inferscope_library(lib_brotli brotli/decode.h brotlidec brotlicommon)
 inferscope_library(lib_bpf bpf/libbpf.h bpf elf z)
 inferscope_library(lib_yaml yaml-cpp/yaml.h yaml-cpp)
 inferscope_library(lib_event event2/event.h event_openssl event_pthreads event)
+inferscope_library(lib_sqlite sqlite3.h sqlite3)
 inferscope_library(lib_rapidjson rapidjson/reader.h)
 inferscope_library(lib_cli11 CLI/CLI.hpp)
 # fmt and spdlog have no static form in Debian, so the agent is compiled with their headers alone. What is built without

@@ -50,7 +50,7 @@ struct RequestTrace {
 
   Outcome outcome = Outcome::in_flight;
   bool complete = true;
-  std::string lost{};  ///< why not complete; empty if complete
+  std::string lost{};                   ///< why not complete; empty if complete
   std::vector<std::string> findings{};  ///< ids of those that concern it
 
   std::optional<Duration> time_to_first_byte{};  ///< from the request's first byte, as all of these

@@ -1,63 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model/trace_json.h"
 
-#include <rapidjson/stringbuffer.h>
-#include <rapidjson/writer.h>
-
 #include <algorithm>
-#include <array>
-#include <charconv>
-#include <cmath>
 #include <string_view>
-#include <variant>
 
 #include "model/attributes.h"
+#include "model/json_out.h"
 #include "model/text.h"
 #include "model/time_math.h"
 #include "model/trace_attributes.h"
 
 namespace inferscope {
-namespace {
-
-using Json = rapidjson::Writer<rapidjson::StringBuffer>;
-
-void write_text(Json& json, std::string_view text) {
-  json.String(text.data(), static_cast<rapidjson::SizeType>(text.size()));
-}
-void write_name(Json& json, std::string_view name) {
-  json.Key(name.data(), static_cast<rapidjson::SizeType>(name.size()));
-}
-
-/// The shortest digits that read back as the same number, which RapidJSON's own way does not always find.
-void write_number(Json& json, double value) {
-  std::array<char, 32> digits{};
-  const auto [end, error] = std::to_chars(digits.data(), digits.data() + digits.size(), value);
-  if (!std::isfinite(value) || error != std::errc()) {
-    json.Null();
-    return;
-  }
-  json.RawValue(digits.data(), static_cast<std::size_t>(end - digits.data()), rapidjson::kNumberType);
-}
-
-struct ValueWriter {
-  Json& json;
-  void operator()(bool value) const { json.Bool(value); }
-  void operator()(std::int64_t value) const { json.Int64(value); }
-  void operator()(double value) const { write_number(json, value); }
-  void operator()(const std::string& value) const { write_text(json, value); }
-  void operator()(const std::vector<std::string>& values) const {
-    json.StartArray();
-    for (const std::string& value : values) write_text(json, value);
-    json.EndArray();
-  }
-};
-
-void write_attribute(Json& json, const Attribute& attribute) {
-  write_name(json, attribute.name);
-  std::visit(ValueWriter{json}, attribute.value);
-}
-
-}  // namespace
 
 std::string to_json(const RequestTrace& trace, bool token_times) {
   rapidjson::StringBuffer buffer;

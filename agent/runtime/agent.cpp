@@ -63,6 +63,11 @@ Result<std::vector<std::unique_ptr<exporters::Sink>>> make_sinks(const Config& c
     auto sink = exporters::make_otlp_sink(config.otlp);
     if (!sink) return sink.error();
     sinks.push_back(std::move(sink).value());
+    if (!config.otlp.logs_endpoint.empty()) {
+      auto logs = exporters::make_otlp_log_sink(config.otlp);
+      if (!logs) return logs.error();
+      sinks.push_back(std::move(logs).value());
+    }
   }
   if (!config.jsonl.path.empty()) {
     auto sink = exporters::make_jsonl_sink(config.jsonl);

@@ -81,10 +81,11 @@ void read_otlp(const YAML::Node& node, exporters::OtlpOptions& otlp) {
   read_mapping(
       node, "export.otlp",
       {{"endpoint", [&](const YAML::Node& n) { otlp.endpoint = read_text(n, "export.otlp.endpoint"); }},
+       {"logs_endpoint", [&](const YAML::Node& n) { otlp.logs_endpoint = read_text(n, "export.otlp.logs_endpoint"); }},
        {"headers", [&](const YAML::Node& n) { read_texts(n, "export.otlp.headers", otlp.headers); }},
        {"timeout",
         [&](const YAML::Node& n) {
-          otlp.timeout =
+          otlp.delivery.timeout =
               read_duration(n, "export.otlp.timeout", std::chrono::milliseconds(1), std::chrono::minutes(10));
         }},
        {"compression",
@@ -206,6 +207,7 @@ bool switched_off(const Environment& environment) {
 
 /// The OpenTelemetry specification's environment variables, in place of the defaults.
 Status apply_environment(Config& config, const Environment& environment) {
+  if (const auto own = first_of(environment, {"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"})) config.otlp.logs_endpoint = *own;
   if (const auto own = first_of(environment, {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"})) {
     config.otlp.endpoint = *own;
   } else if (auto base = first_of(environment, {"OTEL_EXPORTER_OTLP_ENDPOINT"})) {
@@ -224,7 +226,7 @@ Status apply_environment(Config& config, const Environment& environment) {
     if (error != std::errc() || end != timeout->data() + timeout->size() || milliseconds <= 0 || milliseconds > 600'000)
       return Error{fmt::format("OTEL_EXPORTER_OTLP_TIMEOUT is '{}'", *timeout),
                    "give it a number of milliseconds, at most 600000", Error::Kind::usage};
-    config.otlp.timeout = std::chrono::milliseconds(milliseconds);
+    config.otlp.delivery.timeout = std::chrono::milliseconds(milliseconds);
   }
   if (const auto attributes = environment("OTEL_RESOURCE_ATTRIBUTES"))
     config.otlp.resource_attributes = parse_pairs(*attributes);
@@ -267,6 +269,12 @@ Result<Config> load_config(const std::string& path, const Environment& environme
   if (!config) return config;
   if (switched_off(environment)) config->otlp_enabled = false;
   if (config->otlp_enabled && config->otlp.endpoint.empty()) config->otlp.endpoint = "http://localhost:4318/v1/traces";
+  // A collector takes both on one port; what is no such endpoint has to be told where logs go.
+  constexpr std::string_view traces = "/v1/traces";
+  if (config->otlp.logs_endpoint.empty() && config->otlp.endpoint.ends_with(traces))
+    config->otlp.logs_endpoint =
+        config->otlp.endpoint.substr(0, config->otlp.endpoint.size() - traces.size()) + "/v1/logs";
+  if (environment("OTEL_LOGS_EXPORTER") == "none") config->otlp.logs_endpoint.clear();
   return config;
 }
 

@@ -9,20 +9,18 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <mutex>
 #include <string_view>
-#include <thread>
 #include <utility>
+#include <vector>
 
-#include "core/bounded_queue.h"
 #include "core/fd.h"
 #include "core/log.h"
+#include "exporters/worker.h"
 #include "model/trace_json.h"
 
 namespace inferscope::exporters {
 namespace {
 
-constexpr Duration idle_wait = std::chrono::milliseconds(500);
 constexpr std::size_t lines_at_once = 256;
 
 Result<Fd> open_file(const std::string& path) {
@@ -36,57 +34,29 @@ Result<Fd> open_file(const std::string& path) {
 class JsonlSink : public Sink {
  public:
   JsonlSink(JsonlOptions options, Fd file)
-      : options_(std::move(options)), file_(std::move(file)), queue_(options_.queue_lines) {
-    thread_ = std::thread([this] { work(); });
-  }
-  ~JsonlSink() override {
-    queue_.close();
-    if (thread_.joinable()) thread_.join();
-  }
+      : options_(std::move(options)),
+        file_(std::move(file)),
+        worker_({.queue = options_.queue_lines, .batch = lines_at_once}, [this](const std::vector<std::string>& lines) {
+          for (const std::string& line : lines) write_line(line);
+        }) {}
 
-  void put(const RequestTrace& trace) override {
-    {
-      const std::lock_guard lock(mutex_);
-      ++stats_.in;
-    }
-    if (queue_.push(to_json(trace, options_.token_times) + '\n')) return;
-    const std::lock_guard lock(mutex_);
-    stats_.drop("queue full", 1);
-  }
-
-  void shut_down(Duration /*limit: a local file needs none*/) override {
-    queue_.close();
-    if (thread_.joinable()) thread_.join();
-  }
-
+  using Sink::put;
+  void put(const RequestTrace& trace) override { worker_.put(to_json(trace, options_.token_times) + '\n'); }
+  void shut_down(Duration /*limit: a local file needs none*/) override { worker_.close(); }
   [[nodiscard]] std::string name() const override { return "jsonl"; }
-  [[nodiscard]] StageStats stats() const override {
-    const std::lock_guard lock(mutex_);
-    StageStats stats = stats_;
-    stats.held = stats.in - stats.out - stats.dropped_total();
-    return stats;
-  }
+  [[nodiscard]] StageStats stats() const override { return worker_.stats(); }
 
  private:
-  void work() {
-    for (;;) {
-      const auto lines = queue_.pop(lines_at_once, idle_wait);
-      if (lines.empty() && queue_.closed()) return;
-      for (const std::string& line : lines) write_line(line);
-    }
-  }
-
   void write_line(const std::string& line) {
     rotate_if_full(line.size());
     const bool written = file_ && write_all(line);
     if (!written && !std::exchange(failing_, true))
       log::error("traces are not written", {{"file", options_.path}, {"problem", strerror(errno)}});
     if (written) failing_ = false;
-    const std::lock_guard lock(mutex_);
     if (written)
-      ++stats_.out;
+      worker_.delivered(1);
     else
-      stats_.drop("write failed", 1);
+      worker_.drop("write failed", 1);
   }
 
   /// All of it or nothing: half a line would spoil the next one, too.
@@ -118,11 +88,8 @@ class JsonlSink : public Sink {
 
   JsonlOptions options_;
   Fd file_;
-  BoundedQueue<std::string> queue_;
-  mutable std::mutex mutex_{};
-  StageStats stats_{};  ///< under mutex_
   bool failing_ = false;
-  std::thread thread_{};
+  Worker<std::string> worker_;
 };
 
 }  // namespace

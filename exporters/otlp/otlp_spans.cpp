@@ -4,6 +4,7 @@
 #include <string_view>
 #include <utility>
 
+#include "exporters/otlp/otlp_fields.h"
 #include "model/text.h"
 #include "model/trace_attributes.h"
 #include "opentelemetry/proto/collector/trace/v1/trace_service.pb.h"
@@ -11,37 +12,7 @@
 namespace inferscope::exporters {
 namespace {
 
-namespace common = opentelemetry::proto::common::v1;
 namespace otlp = opentelemetry::proto::trace::v1;
-using Fields = google::protobuf::RepeatedPtrField<common::KeyValue>;
-
-struct ValueWriter {
-  common::AnyValue& out;
-  void operator()(bool value) const { out.set_bool_value(value); }
-  void operator()(std::int64_t value) const { out.set_int_value(value); }
-  void operator()(double value) const { out.set_double_value(value); }
-  void operator()(const std::string& value) const { out.set_string_value(value); }
-  void operator()(const std::vector<std::string>& values) const {
-    auto& array = *out.mutable_array_value();
-    for (const std::string& value : values) array.add_values()->set_string_value(value);
-  }
-};
-
-void add(Fields& fields, std::string_view name, const AttributeValue& value) {
-  common::KeyValue& field = *fields.Add();
-  field.set_key(std::string(name));
-  std::visit(ValueWriter{*field.mutable_value()}, value);
-}
-
-void add_all(Fields& fields, const Attributes& attributes) {
-  for (const Attribute& attribute : attributes) add(fields, attribute.name, attribute.value);
-}
-
-template <std::size_t size>
-std::string bytes_of(const std::array<std::uint8_t, size>& id) {
-  return {reinterpret_cast<const char*>(id.data()), id.size()};
-}
-
 /// Ids of the phases' spans follow from their parent's, so that a replay gives the same.
 SpanId phase_id(SpanId parent, std::uint8_t phase) {
   parent[0] ^= static_cast<std::uint8_t>(0x80u | phase);
@@ -110,12 +81,8 @@ std::string encode_spans(std::span<const std::shared_ptr<const RequestTrace>> tr
     otlp::ScopeSpans*& scope = processes[{trace->process.pid, trace->process.start_time_ns}];
     if (!scope) {
       otlp::ResourceSpans& group = *request.add_resource_spans();
-      Fields& fields = *group.mutable_resource()->mutable_attributes();
-      // Protobuf's strings are UTF-8: one that is not would cost the whole batch.
-      add(fields, "service.name", clean_text(service_name));
-      for (const auto& [name, value] : resource_attributes)
-        if (name != "service.name") add(fields, clean_text(name), clean_text(value, 4096));
-      add_all(fields, attributes_of(*trace).process);
+      fill_resource(*group.mutable_resource(), service_name, resource_attributes);
+      add_all(*group.mutable_resource()->mutable_attributes(), attributes_of(*trace).process);
       scope = group.add_scope_spans();
       scope->mutable_scope()->set_name("inferscope");
     }

@@ -18,7 +18,8 @@ void check(const runtime::Config& config) {
   test::require(config.capture.poll_interval >= std::chrono::milliseconds(1));
   test::require(config.capture.poll_interval <= std::chrono::seconds(1));
   test::require(config.api.history_bytes >= 65536);
-  test::require(config.otlp.timeout > Duration::zero() && config.otlp.timeout <= std::chrono::minutes(10));
+  test::require(config.otlp.delivery.timeout > Duration::zero() &&
+                config.otlp.delivery.timeout <= std::chrono::minutes(10));
   test::require(config.otlp.queue_traces > 0 && config.otlp.batch_traces > 0);
   test::require(config.log.format == "text" || config.log.format == "json");
   for (const auto* rules : {&config.watch.watch, &config.watch.ignore})

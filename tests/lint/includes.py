@@ -7,7 +7,7 @@ import re
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-STAGES = ["source", "discover", "assemble", "interpret", "correlate", "detect"]
+STAGES = ["source", "discover", "assemble", "interpret", "correlate", "detect", "store"]
 BELOW = {"core": [], "yaml": ["core"], "model": ["core"]}
 BELOW.update({stage: ["core", "model"] for stage in STAGES})
 BELOW["web"] = ["core", "model"]

@@ -22,11 +22,11 @@ using Clock = std::chrono::steady_clock;
 OtlpOptions options_for(const std::string& url) {
   OtlpOptions options;
   options.endpoint = url;
-  options.timeout = seconds(10);
+  options.delivery.timeout = seconds(10);
   options.batch_delay = milliseconds(0);
-  options.retry_first = milliseconds(10);
-  options.retry_most = milliseconds(40);
-  options.retry_until = seconds(10);
+  options.delivery.retry_first = milliseconds(10);
+  options.delivery.retry_most = milliseconds(40);
+  options.delivery.retry_until = seconds(10);
   return options;
 }
 
@@ -132,7 +132,7 @@ TEST(OtlpSink, TriesAgainUntilItIsTaken) {
 TEST(OtlpSink, HeedsRetryAfter) {
   HttpServer server({HttpServer::answer(503, "", "Retry-After: 1\r\n"), HttpServer::answer(200)});
   auto options = options_for(server.url());
-  options.retry_most = seconds(30);
+  options.delivery.retry_most = seconds(30);
   const auto sink = sink_of(options);
   const auto begin = Clock::now();
   sink->put(test::plain_trace());
@@ -166,7 +166,7 @@ TEST(OtlpSink, RefusalIsNotTriedAgain) {
 
 TEST(OtlpSink, GivesUpOnABackendThatStaysAway) {
   auto options = options_for(fmt::format("http://127.0.0.1:{}/", test::closed_port()));
-  options.retry_until = milliseconds(60);
+  options.delivery.retry_until = milliseconds(60);
   const auto sink = sink_of(options);
   sink->put(test::plain_trace());
   ASSERT_TRUE(wait_until([&] { return sink->stats().dropped_total() == 1; }));
@@ -214,9 +214,9 @@ TEST(OtlpSink, ShutDownIsInTimeWhateverTheBackendDoes) {
   for (const std::string& url :
        {silent.url(), failing.url(), fmt::format("http://127.0.0.1:{}/", test::closed_port())}) {
     auto options = options_for(url);
-    options.timeout = seconds(60);
-    options.retry_first = options.retry_most = seconds(60);
-    options.retry_until = std::chrono::minutes(5);
+    options.delivery.timeout = seconds(60);
+    options.delivery.retry_first = options.delivery.retry_most = seconds(60);
+    options.delivery.retry_until = std::chrono::minutes(5);
     options.batch_traces = 1;
     const auto sink = sink_of(options);
     for (std::uint8_t i = 1; i <= 3; ++i) sink->put(test::plain_trace(i));

@@ -131,7 +131,7 @@ export:
   EXPECT_TRUE(config.otlp_enabled);
   EXPECT_EQ(config.otlp.endpoint, "https://collector:4318/v1/traces");
   EXPECT_EQ(config.otlp.headers.at("Authorization"), "Bearer x");
-  EXPECT_EQ(config.otlp.timeout, std::chrono::seconds(3));
+  EXPECT_EQ(config.otlp.delivery.timeout, std::chrono::seconds(3));
   EXPECT_TRUE(config.otlp.gzip);
   EXPECT_EQ(config.otlp.queue_traces, 10u);
   EXPECT_EQ(config.otlp.batch_traces, 5u);
@@ -278,7 +278,7 @@ export:
   EXPECT_EQ(config.otlp.endpoint, "http://file/v1/traces");
   EXPECT_EQ(config.otlp.headers, (std::map<std::string, std::string>{{"a", "file"}, {"b", "env"}}));
   EXPECT_FALSE(config.otlp.gzip);
-  EXPECT_EQ(config.otlp.timeout, std::chrono::seconds(7));
+  EXPECT_EQ(config.otlp.delivery.timeout, std::chrono::seconds(7));
   EXPECT_EQ(config.otlp.service_name, "file");
   EXPECT_EQ(config.otlp.resource_attributes, (std::map<std::string, std::string>{{"x", "file"}, {"y", "env"}}));
 
@@ -286,7 +286,7 @@ export:
   EXPECT_EQ(silent.otlp.endpoint, "http://env:4318/v1/traces");
   EXPECT_EQ(silent.otlp.headers.at("a"), "env");
   EXPECT_TRUE(silent.otlp.gzip);
-  EXPECT_EQ(silent.otlp.timeout, milliseconds(1234));
+  EXPECT_EQ(silent.otlp.delivery.timeout, milliseconds(1234));
   EXPECT_EQ(silent.otlp.service_name, "env");
 }
 
@@ -298,7 +298,7 @@ TEST(ConfigEnvironment, SignalsOwnVariablesWin) {
                                     {"OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "none"},
                                     {"OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"}});
   EXPECT_EQ(config.otlp.headers, (std::map<std::string, std::string>{{"a", "traces"}, {"b", "all"}}));
-  EXPECT_EQ(config.otlp.timeout, milliseconds(1));
+  EXPECT_EQ(config.otlp.delivery.timeout, milliseconds(1));
   EXPECT_FALSE(config.otlp.gzip);
 }
 

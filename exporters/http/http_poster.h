@@ -26,8 +26,8 @@ class HttpPoster {
   static Result<std::unique_ptr<HttpPoster>> create(const std::string& url, std::map<std::string, std::string> headers);
   ~HttpPoster();
 
-  /// Waits for the answer at most so long. An answer of more than 4 MiB is none.
-  PostReply post(const std::string& body, Duration timeout);
+  /// Waits for the answer at most so long. An answer of more than 4 MiB is none. `headers`: beside those of create().
+  PostReply post(const std::string& body, Duration timeout, const std::map<std::string, std::string>& headers = {});
   /// From then on a post under way ends, and none begins. Any thread.
   void stop_at(std::chrono::steady_clock::time_point time) { stop_at_ = time.time_since_epoch().count(); }
 

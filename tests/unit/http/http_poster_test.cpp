@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "exporters/otlp/http_poster.h"
+#include "exporters/http/http_poster.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "exporters/otlp/http_poster.h"
+#include "exporters/http/http_poster.h"
 
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
@@ -124,7 +124,8 @@ Result<std::unique_ptr<HttpPoster>> HttpPoster::create(const std::string& url,
 HttpPoster::HttpPoster(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 HttpPoster::~HttpPoster() = default;
 
-PostReply HttpPoster::post(const std::string& body, Duration timeout) {
+PostReply HttpPoster::post(const std::string& body, Duration timeout,
+                           const std::map<std::string, std::string>& headers) {
   struct Exchange {
     event_base* base;
     const std::atomic<Clock::rep>& stop_at;
@@ -180,6 +181,7 @@ PostReply HttpPoster::post(const std::string& body, Duration timeout) {
           .c_str());
   evhttp_add_header(out, "Connection", "close");
   for (const auto& [name, value] : impl_->headers) evhttp_add_header(out, name.c_str(), value.c_str());
+  for (const auto& [name, value] : headers) evhttp_add_header(out, name.c_str(), value.c_str());
   evbuffer_add(evhttp_request_get_output_buffer(request), body.data(), body.size());
   if (evhttp_make_request(connection.get(), request, EVHTTP_REQ_POST, impl_->target.c_str()) != 0)
     return {.problem = "the connection could not be opened"};
