@@ -131,23 +131,22 @@ int test(const Options& options) {
 }
 
 int show(const Options& options) {
-  bool found = options.name.empty();
+  std::vector<std::string> names;
   for (const policy::ShippedFile& file : policy::shipped_files()) {
-    const std::string name = std::string(file.name.substr(file.name.rfind('/') + 1));
-    if (!options.name.empty() && name != options.name + ".yaml") continue;
-    found = true;
+    std::string_view name = file.name.substr(file.name.rfind('/') + 1);
+    name.remove_suffix(std::string_view(".yaml").size());
+    names.emplace_back(name);
+    if (!options.name.empty() && name != options.name) continue;
     if (options.json)
       print_json([&](Json& json) {
         text(json, "file", file.name);
         text(json, "text", file.text);
       });
     else
-      fmt::print("{}---  # {}\n{}", file.name == policy::shipped_files().front().name ? "" : "\n", file.name,
-                 file.text);
+      fmt::print("{}{}", options.name.empty() ? fmt::format("---  # {}\n", file.name) : "", file.text);
+    if (!options.name.empty()) return exit_done;
   }
-  if (found) return exit_done;
-  std::vector<std::string> names;
-  for (const policy::Policy& policy : policy::shipped_plan().policies) names.push_back(policy.name);
+  if (options.name.empty()) return exit_done;
   return fail({fmt::format("no policy '{}' is shipped", options.name),
                fmt::format("there are: {}", fmt::join(names, ", ")), Error::Kind::usage});
 }

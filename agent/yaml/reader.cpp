@@ -122,8 +122,10 @@ Status parse(std::string_view text, const std::string& name, const std::string& 
                  Error::Kind::usage};
   };
   try {
-    const YAML::Node root = YAML::Load(std::string(text));
-    if (root.IsDefined()) read(root);
+    const auto documents = YAML::LoadAll(std::string(text));
+    // Reading the first only would ignore what somebody wrote.
+    if (documents.size() > 1) return bad(documents[1].Mark(), "a second document begins here; a file may hold one");
+    read(documents.empty() ? YAML::Node() : documents.front());
   } catch (const Mistake& mistake) {
     return bad(mistake.mark, mistake.message);
   } catch (const YAML::Exception& mistake) {
