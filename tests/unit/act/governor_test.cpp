@@ -216,7 +216,6 @@ TEST(Refusal, CooldownBeginsWhenTheLeaseEnds) {
   trial.tell(finding("f", 100, 200));
   trial.wait(seconds(1));
   trial.close(finding("f", 100, 200));
-  auto options = armed();
   const Decision first = trial.last();
   trial.wait(seconds(10));
   trial.tell(finding("g", 101, 200));
@@ -361,6 +360,7 @@ TEST(DryRun, ChecksTheSame) {
     trial.tell(finding("b", 101, 201));
     trial.wait(seconds(1));
     trial.close(finding("a", 100, 200));
+    trial.wait(milliseconds(50));
     trial.wait(milliseconds(50));
     trial.close(finding("b", 101, 201));
     trial.tell(finding("c", 100, 200));

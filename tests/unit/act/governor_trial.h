@@ -59,17 +59,19 @@ inline policy::Step throttle_step(policy::TargetKind target = policy::TargetKind
   return step;
 }
 
-inline policy::Policy continues(std::vector<policy::Step> steps = {signal_step(SIGCONT)}) {
+inline policy::Policy continues(std::vector<policy::Step> steps = {}) {
   policy::Policy one;
   one.name = "continues";
   one.mode = policy::Mode::enforce;
   one.match.kind = Finding::Kind::stall;
   one.match.causes = {Cause::Kind::stopped};
   one.steps = std::move(steps);
+  if (one.steps.empty()) one.steps.push_back(signal_step(SIGCONT));
   one.rate_count = 100;
   return one;
 }
-inline policy::Policy throttles(std::vector<policy::Step> steps = {throttle_step()}) {
+inline policy::Policy throttles(std::vector<policy::Step> steps = {}) {
+  if (steps.empty()) steps.push_back(throttle_step());
   policy::Policy one = continues(std::move(steps));
   one.name = "throttles";
   one.match.kind = Finding::Kind::slow;
