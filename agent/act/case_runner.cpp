@@ -26,7 +26,7 @@ struct Happening {
 class Run {
  public:
   Run(const policy::Policy& policy, const policy::Case& one)
-      : policy_(policy), case_(one), governor_(plan_for(policy, one), {.armed = one.armed}) {}
+      : case_(one), governor_(plan_for(policy, one), {.armed = one.armed}) {}
 
   std::vector<Happening> happenings() {
     Duration end = case_.findings.back().at;
@@ -89,7 +89,6 @@ class Run {
     std::erase_if(leases_, [](const Effect& effect) { return effect.state == Effect::State::ended; });
   }
 
-  const policy::Policy& policy_;
   const policy::Case& case_;
   Governor governor_;
   Time now_{};

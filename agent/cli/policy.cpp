@@ -155,7 +155,14 @@ int show(const Options& options) {
 
 void add_policy(CLI::App& app, Chosen& chosen) {
   auto* command = app.add_subcommand("policy", "Check and test the policies that say what is done about findings");
-  command->require_subcommand(1);
+  command->require_subcommand(0, 1);  // that there is none is said below: a wrong one would be told as a missing one
+  command->callback([command, &chosen] {
+    if (!command->get_subcommands().empty()) return;
+    chosen = [command] {
+      fmt::print(stderr, "inferscope: what to do with policies is missing\n\n{}", command->help());
+      return exit_usage;
+    };
+  });
   const auto options = std::make_shared<Options>();
   const auto add = [&](const char* name, const char* what, int (*run)(const Options&)) {
     auto* sub = command->add_subcommand(name, what);

@@ -161,6 +161,17 @@ TEST(PolicyFile, ListOfPolicies) {
   EXPECT_EQ(plan_of(*written).policies[0].name, "a");
 }
 
+TEST(PolicyFile, OneDocument) {
+  const std::string text = "name: a\nmatch: {finding: down}\nsteps: [notify: {}]\n";
+  for (const std::string& whole : {"--- # a comment\n" + text, "# c\n\n---\r\n" + text, text + "...\n# end\n",
+                                   "%YAML 1.2\n---\n" + text, text + "description: ---x\n"})
+    EXPECT_TRUE(parse_policies(whole, "x")) << whole;
+  for (const std::string& two :
+       {text + "---\n" + text, text + "--- {}\n", text + "...\n" + text, std::string("--- {}\n---\n")})
+    EXPECT_NE(refused(two).find("a second document begins here"), std::string::npos) << two;
+  EXPECT_EQ(refused(text + "---\n").substr(0, 14), "test.yaml:4:1:");
+}
+
 TEST(PolicyFile, RefusalsNameTheirPlace) {
   EXPECT_EQ(refused("name: x\nmatch: {finding: stall}\nsteps: [notify: {}]\nextra: 1\n").substr(0, 41),
             "test.yaml:4:1: unknown key 'extra' in a p");
