@@ -21,14 +21,15 @@ constexpr NameTable<Effect::State, 5> state_names{{{Effect::State::would_have, "
                                                    {Effect::State::ended, "ended"},
                                                    {Effect::State::failed, "failed"},
                                                    {Effect::State::stuck, "stuck"}}};
-constexpr NameTable<Effect::EndedBy, 8> ended_names{{{Effect::EndedBy::none, "none"},
+constexpr NameTable<Effect::EndedBy, 9> ended_names{{{Effect::EndedBy::none, "none"},
                                                      {Effect::EndedBy::at_once, "at_once"},
                                                      {Effect::EndedBy::recovery, "recovery"},
                                                      {Effect::EndedBy::expiry, "expiry"},
                                                      {Effect::EndedBy::worse, "worse"},
                                                      {Effect::EndedBy::operator_request, "operator"},
                                                      {Effect::EndedBy::shut_down, "shut_down"},
-                                                     {Effect::EndedBy::restart, "restart"}}};
+                                                     {Effect::EndedBy::restart, "restart"},
+                                                     {Effect::EndedBy::unchanged, "unchanged"}}};
 constexpr NameTable<Effect::Outcome, 4> outcome_names{{{Effect::Outcome::pending, "pending"},
                                                        {Effect::Outcome::recovered, "recovered"},
                                                        {Effect::Outcome::unchanged, "unchanged"},

@@ -60,7 +60,17 @@ struct Effect {
     failed,      ///< was not done, `problem` says why
     stuck,       ///< could not be undone, `problem` says why: somebody has to look
   };
-  enum class EndedBy : std::uint8_t { none, at_once, recovery, expiry, worse, operator_request, shut_down, restart };
+  enum class EndedBy : std::uint8_t {
+    none,
+    at_once,  ///< nothing to undo
+    recovery,
+    expiry,
+    worse,
+    operator_request,
+    shut_down,
+    restart,
+    unchanged,  ///< what does not help is not kept
+  };
   enum class Outcome : std::uint8_t { pending, recovered, unchanged, worse };
 
   std::string id{};  ///< 16 hexadecimal digits

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <optional>
 #include <set>
 #include <string_view>
 #include <system_error>
@@ -20,6 +21,35 @@ struct Mistake {
   YAML::Mark mark{};
   std::string message{};
 };
+
+bool is_marker(std::string_view line, std::string_view marker) {
+  return line.starts_with(marker) &&
+         (line.size() == marker.size() || line[marker.size()] == ' ' || line[marker.size()] == '\t');
+}
+bool has_content(std::string_view line) {
+  const auto first = line.find_first_not_of(" \t\r");
+  return first != std::string_view::npos && line[first] != '#';
+}
+
+/// The line, from 0, where a second document begins. YAML::Load ignores it, and so what somebody wrote;
+/// YAML::LoadAll of yaml-cpp 0.7 does not end on some broken texts.
+std::optional<int> second_document(std::string_view text) {
+  bool content = false;
+  bool ended = false;
+  for (int line = 0; !text.empty(); ++line) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    std::string_view one = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    if (one.ends_with('\r')) one.remove_suffix(1);
+    const bool begins = is_marker(one, "---");
+    if (content && begins) return line;
+    if (ended && has_content(one)) return line;
+    ended = ended || (content && is_marker(one, "..."));
+    const bool directive = one.starts_with('%');  // stands before a document only
+    content = content || (!directive && has_content(begins ? one.substr(3) : one));
+  }
+  return std::nullopt;
+}
 
 }  // namespace
 
@@ -122,6 +152,11 @@ Status parse(std::string_view text, const std::string& name, const std::string& 
                  Error::Kind::usage};
   };
   try {
+    if (const auto line = second_document(text)) {
+      YAML::Mark mark;
+      mark.line = *line;
+      return bad(mark, "a second document begins here; a file may hold one");
+    }
     const YAML::Node root = YAML::Load(std::string(text));
     if (root.IsDefined()) read(root);
   } catch (const Mistake& mistake) {
