@@ -10,9 +10,11 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 STAGES = ["source", "discover", "assemble", "interpret", "correlate"]
 BELOW = {"core": [], "yaml": ["core"], "model": ["core"]}
 BELOW.update({stage: ["core", "model"] for stage in STAGES})
+BELOW["policy"] = ["core", "yaml", "model"]
+BELOW["act"] = ["core", "model", "policy"]
 BELOW["web"] = ["core", "model"]
 BELOW["exporters"] = ["core", "model"]
-BELOW["runtime"] = ["core", "yaml", "model", *STAGES, "web", "exporters"]
+BELOW["runtime"] = ["core", "yaml", "model", *STAGES, "policy", "act", "web", "exporters"]
 BELOW["cli"] = [*BELOW["runtime"], "runtime"]
 # What only one place may use.
 ONLY = {"bpf/libbpf.h": "agent/source/live/", "bpf/bpf.h": "agent/source/live/", "bpf/abi/wire.h": "agent/source/"}
