@@ -84,7 +84,7 @@ bool is_below(const fs::path& path, const fs::path& root) {
 /// Neither relative nor with "..", by which /proc/PID/cgroup tells of a group outside of the agent's namespace.
 bool is_plain(const std::string& cgroup) {
   const fs::path path = cgroup;
-  return path.is_absolute() && path == path.lexically_normal() && cgroup.find('\0') == std::string::npos;
+  return path.is_absolute() && cgroup == path.lexically_normal().native() && cgroup.find('\0') == std::string::npos;
 }
 
 Result<std::unique_ptr<CgroupFile>> knob_in(const proc::CgroupPlace& place, std::string_view file,

@@ -41,7 +41,7 @@ struct SpawnActions {
 };
 
 /// Above all that the child's descriptors are put at, where dup2() would else overwrite it or leave it to be closed.
-Fd moved_up(const Fd& fd) {
+Fd moved_up(Fd fd) {
   return Fd(fcntl(fd.get(), F_DUPFD_CLOEXEC, guard_lock_fd + 1));
 }
 
@@ -54,7 +54,7 @@ Guardian::Guardian(std::vector<std::string> command, HostRoots roots, int lock_f
 }
 
 Guardian::~Guardian() {
-  channel_.reset();
+  shutdown(channel_.get(), SHUT_RDWR);  // and not only closed: a process that was forked off may have it, too
   const auto until = std::chrono::steady_clock::now() + end_wait;
   while (pid_ > 0 && waitpid(pid_, nullptr, WNOHANG) == 0 && std::chrono::steady_clock::now() < until)
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
@@ -95,14 +95,13 @@ Status Guardian::start() {
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
     return Error{fmt::format("cannot make a channel to the guardian: {}", strerror(errno))};
   channel_ = Fd(ends[0]);
-  const Fd theirs(ends[1]);
-  const Fd high = moved_up(theirs);
+  Fd theirs = moved_up(Fd(ends[1]));
 
   SpawnActions actions;
   sigset_t all;
   sigfillset(&all);
   posix_spawn_file_actions_adddup2(&actions.files, lock_fd_, guard_lock_fd);
-  posix_spawn_file_actions_adddup2(&actions.files, high.get(), guard_channel_fd);
+  posix_spawn_file_actions_adddup2(&actions.files, theirs.get(), guard_channel_fd);
   posix_spawn_file_actions_addopen(&actions.files, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
   posix_spawn_file_actions_addclosefrom_np(&actions.files, guard_lock_fd + 1);
   // Whoever ends the agent's service asks all of its processes to end; this one has to stay a moment longer.
@@ -117,6 +116,7 @@ Status Guardian::start() {
                                     static_cast<char**>(environment)))
     return Error{fmt::format("cannot start the guardian {}: {}", command_.front(), strerror(error))};
   pid_ = pid;
+  theirs.reset();  // else the end of a child that is no guardian would not be seen
   pollfd waiting{.fd = channel_.get(), .events = POLLIN, .revents = 0};
   char answer[16];
   const ssize_t size = poll(&waiting, 1, ready_wait_ms) > 0 ? recv(channel_.get(), answer, sizeof(answer), 0) : -1;

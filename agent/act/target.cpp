@@ -3,7 +3,8 @@
 
 #include <fmt/format.h>
 #include <signal.h>
-#include <sys/pidfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -42,7 +43,7 @@ Result<std::unique_ptr<HeldProcess>> HeldProcess::hold_started(Pid pid, std::uin
                                                                const HostRoots& roots) {
   using Held = std::unique_ptr<HeldProcess>;
   if (pid <= 0 || start_time_ns == 0) return Error{fmt::format("the start time of process {} is not known", pid)};
-  Fd fd(pidfd_open(pid, 0));
+  Fd fd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));  // glibc 2.36 declares no C function
   if (!fd && errno == ESRCH) return Held();
   if (!fd) return Error{fmt::format("cannot open a pidfd of process {}: {}", pid, strerror(errno))};
   const auto stat = proc::read_stat(roots.process(pid));
@@ -71,7 +72,7 @@ Status HeldProcess::may_signal() const {
 }
 
 Status HeldProcess::send(int signal) const {
-  if (pidfd_send_signal(fd_.get(), signal, nullptr, 0) == 0) return success();
+  if (syscall(SYS_pidfd_send_signal, fd_.get(), signal, nullptr, 0) == 0) return success();
   if (errno == ESRCH) return ended(pid_);
   return Error{fmt::format("cannot signal process {}: {}", pid_, strerror(errno)),
                {},
