@@ -81,6 +81,8 @@ Effect Actuator::apply(const Decision& decision, Time now) {
   effect.unix_minus_kernel_ns = unix_minus_kernel_ns();
   if (const auto status = carry_out(effect, now); !status) {
     effect.state = Effect::State::failed;
+    effect.ended_by = Effect::EndedBy::none;
+    effect.lease_until = now;
     effect.problem = status.error().text();
   }
   if (effect.state != Effect::State::active && effect.state != Effect::State::stuck) effect.end = now;
@@ -134,11 +136,11 @@ Status Actuator::send_once(const Lease& lease, const Change& change) {
 }
 
 Status Actuator::note(const Lease& lease) {
-  auto status = journal_->intent(lease);
-  if (status && guardian_) status = guardian_->hold(lease);
+  if (auto status = journal_->intent(lease); !status || !guardian_) return status;
+  auto status = guardian_->hold(lease);
   if (status) return status;
   static_cast<void>(journal_->undone(lease.effect.id));
-  if (guardian_) guardian_->forget(lease.effect.id);
+  guardian_->forget(lease.effect.id);
   return status;
 }
 

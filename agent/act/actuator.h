@@ -25,7 +25,8 @@ struct ActuatorOptions {
   std::filesystem::path state_folder{};
   std::filesystem::path proc = "/proc";
   std::filesystem::path cgroup_root = "/sys/fs/cgroup";
-  std::vector<std::string> never_touch{};  ///< shell patterns, besides those that are always there
+  /// Shell patterns of process names, of paths of executables or of cgroups; besides what is always protected.
+  std::vector<std::string> never_touch{};
   /// The program that runs run_guard(), with its first arguments. Empty: without a guardian, which is for tests.
   std::vector<std::string> guardian{"/proc/self/exe", "guard"};
 };

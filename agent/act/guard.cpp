@@ -75,13 +75,13 @@ void Guard::finish(std::vector<Lease> leases, std::string_view why) {
 }
 
 Status run_guard(const HostRoots& roots, int channel) {
-  prctl(PR_SET_NAME, process_name);
+  const Error no_agent{"the guardian is started by the agent", "there is no use for it otherwise", Error::Kind::usage};
   int type = 0;
   socklen_t size = sizeof(type);
-  if (getsockopt(channel, SOL_SOCKET, SO_TYPE, &type, &size) != 0 || type != SOCK_SEQPACKET ||
-      send(channel, guard_ready.data(), guard_ready.size(), MSG_NOSIGNAL) < 0)
-    return Error{"the guardian is started by the agent", "there is no use for it otherwise", Error::Kind::usage};
+  if (getsockopt(channel, SOL_SOCKET, SO_TYPE, &type, &size) != 0 || type != SOCK_SEQPACKET) return no_agent;
+  prctl(PR_SET_NAME, process_name);
   if (chdir("/") != 0) log::warn("the guardian keeps the agent's working folder in use");
+  if (send(channel, guard_ready.data(), guard_ready.size(), MSG_NOSIGNAL) < 0) return no_agent;
   Guard guard(roots);
   std::string message(record_limit + 1, '\0');
   for (;;) {

@@ -81,7 +81,9 @@ Result<Fd> lock_folder(const fs::path& folder, Duration wait) {
 
 }  // namespace
 
-Result<std::unique_ptr<Journal>> Journal::open(const fs::path& folder, Duration wait) {
+Result<std::unique_ptr<Journal>> Journal::open(const fs::path& state_folder, Duration wait) {
+  fs::path folder = fs::absolute(state_folder).lexically_normal();
+  if (!folder.has_filename()) folder = folder.parent_path();  // written with a slash at its end
   if (auto status = make_folder(folder); !status) return status.error();
   auto lock = lock_folder(folder, wait);
   if (!lock) return lock.error();

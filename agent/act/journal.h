@@ -21,7 +21,7 @@ class Journal {
   /// Makes the folder if it is missing, and locks it: there is one user at a time. Waits for another one's end, as that
   /// of a guardian which is still undoing what a killed agent left. A damaged journal is set aside as
   /// journal.corrupt.N; what can still be read of it counts.
-  static Result<std::unique_ptr<Journal>> open(const std::filesystem::path& folder, Duration wait);
+  static Result<std::unique_ptr<Journal>> open(const std::filesystem::path& state_folder, Duration wait);
 
   /// Durable when it returns without an error; with one, nothing is noted and nothing may be done.
   Status intent(const Lease& lease);

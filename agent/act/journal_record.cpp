@@ -24,6 +24,7 @@ constexpr NameTable<Record::Kind, 3> kind_names{
     {{Record::Kind::intent, "intent"}, {Record::Kind::done, "done"}, {Record::Kind::undone, "undone"}}};
 constexpr std::size_t checksum_bytes = std::string_view(R"(,"crc32":"00000000"})").size();
 constexpr std::size_t id_bytes = 16;
+constexpr std::int64_t time_limit_ns = std::int64_t{1} << 62;  // sums of two do not overflow
 
 std::string checksum_of(std::string_view bytes) {
   const auto crc = crc32_z(0, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size());
@@ -131,6 +132,8 @@ bool read_intent(Reader& json, Lease& lease) {
   const auto kind = action_kind_of(plain.action);
   const auto signal = plain.signal.empty() ? std::optional<int>(0) : signal_of(plain.signal);
   if (!kind || !signal || effect.decision.target.pid < 0) return false;
+  for (const std::int64_t ns : {plain.decided_ns, plain.lease_ns, plain.begin_ns, plain.until_ns})
+    if (ns < 0 || ns > time_limit_ns) return false;
   effect.decision.action.kind = *kind;
   effect.decision.action.signal = *signal;
   effect.decision.action.lease = Duration{plain.lease_ns};

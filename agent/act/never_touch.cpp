@@ -69,6 +69,8 @@ Status NeverTouch::check(const std::vector<Pid>& processes) const {
     if (path.ends_with(replaced)) path.resize(path.size() - replaced.size());
     for (const std::string& name : {stat->name, path.substr(path.rfind('/') + 1), path})
       if (matches(protected_names, name) || matches(more_, name)) return never(name);
+    for (const proc::CgroupLine& line : proc::read_cgroups(roots_.process(pid)))
+      if (matches(more_, line.path)) return never("in " + line.path);
   }
   return success();
 }

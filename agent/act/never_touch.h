@@ -14,7 +14,7 @@ namespace inferscope::act {
 /// name what keeps a host and its containers running. Patterns can be added; there is no way to take one off.
 class NeverTouch {
  public:
-  /// `more`: shell patterns of process names or of paths of executables. `self`: the agent.
+  /// `more`: shell patterns of process names, of paths of executables or of cgroups. `self`: the agent.
   NeverTouch(HostRoots roots, std::vector<std::string> more, Pid self);
 
   /// Error: why not.

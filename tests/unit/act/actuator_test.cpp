@@ -58,6 +58,8 @@ struct Acting : testing::TestWithParam<FakeHost::Cgroups> {
   [[nodiscard]] std::string unlimited() const { return one() ? "-1" : "max 100000"; }
   void fails(const Effect& effect, const std::string& why) {
     EXPECT_EQ(effect.state, State::failed);
+    EXPECT_EQ(effect.ended_by, EndedBy::none);
+    EXPECT_EQ(effect.lease_until, effect.begin);
     EXPECT_NE(effect.problem.find(why), std::string::npos) << effect.problem;
     EXPECT_EQ(quota("/a"), unlimited());
     EXPECT_EQ(quota("/batch"), unlimited());

@@ -56,11 +56,13 @@ TEST_F(NeverTouched, ByExecutableTooSinceAProcessMayNameItselfAnything) {
 }
 
 TEST_F(NeverTouched, MayBeAddedTo) {
-  more = {"pg_*", "/opt/precious/*"};
+  more = {"pg_*", "/opt/precious/*", "/kubepods/*/pod-of-mine/*"};
   EXPECT_TRUE(is_protected("pg_writer"));
   EXPECT_TRUE(is_protected("worker", "/opt/precious/bin/x"));
   EXPECT_TRUE(is_protected("sshd")) << "and is not replaced";
   EXPECT_FALSE(is_protected("worker"));
+  host.add({.pid = 901, .cgroup = "/kubepods/burstable/pod-of-mine/4711"});
+  EXPECT_NE(why_not({901}), "");
 }
 
 TEST_F(NeverTouched, OneInAGroupProtectsAll) {
