@@ -10,7 +10,7 @@
 namespace inferscope::cli {
 namespace {
 
-constexpr std::array commands{add_run, add_trace, add_doctor, add_record, add_replay, add_policy};
+constexpr std::array commands{add_run, add_trace, add_doctor, add_record, add_replay, add_policy, add_guard};
 
 std::atomic<bool> stop_requested = false;
 

@@ -25,6 +25,7 @@ void add_doctor(CLI::App& app, Chosen& chosen);
 void add_record(CLI::App& app, Chosen& chosen);
 void add_replay(CLI::App& app, Chosen& chosen);
 void add_policy(CLI::App& app, Chosen& chosen);
+void add_guard(CLI::App& app, Chosen& chosen);
 
 /// Says what went wrong and what to do about it; returns the exit code.
 int fail(const Error& error);
