@@ -13,8 +13,9 @@
 #include "core/result.h"
 #include "core/time.h"
 
-/// Strict reading of YAML files: every key is known, every value has its type and bounds, and every mistake is told with
-/// its line and column. The functions here may be called inside `parse` only, which turns what they throw into an Error.
+/// Strict reading of YAML files: every key is known, every value has its type and bounds, and every mistake is told
+/// with its line and column. The functions here may be called inside `parse` only, which turns what they throw into an
+/// Error.
 namespace inferscope::yaml {
 
 [[noreturn]] void reject(const YAML::Node& node, const std::string& message);
