@@ -29,18 +29,16 @@ Result<Fd> connect_to(const std::string& path) {
                "start one with 'inferscope run', or name its socket with --socket"};
 }
 
-}  // namespace
-
-Status ask_agent(const std::string& socket_path, const std::string& target,
-                 const std::function<bool(std::string_view)>& on_line) {
+Status exchange(const std::string& socket_path, const char* method, const std::string& target,
+                const std::function<bool(std::string_view)>& on_line) {
   auto fd = connect_to(socket_path);
   if (!fd) return fd.error();
   // HTTP/1.0, so that the answer is not chunked and ends with the connection.
-  const std::string request = fmt::format("GET {} HTTP/1.0\r\n\r\n", target);
+  const std::string request = fmt::format("{} {} HTTP/1.0\r\nContent-Length: 0\r\n\r\n", method, target);
   if (write(fd->get(), request.data(), request.size()) != static_cast<ssize_t>(request.size()))
     return Error{fmt::format("the agent at {} does not take requests: {}", socket_path, strerror(errno))};
   std::string pending;
-  bool in_body = false;
+  bool in_body = false, refused = false;
   std::array<char, 16384> buffer{};
   for (;;) {
     const ssize_t got = read(fd->get(), buffer.data(), buffer.size());
@@ -52,18 +50,34 @@ Status ask_agent(const std::string& socket_path, const std::string& target,
       const auto head_end = pending.find("\r\n\r\n");
       if (head_end == std::string::npos) continue;
       const std::string status_line = pending.substr(0, pending.find("\r\n"));
-      if (!status_line.starts_with("HTTP/1.") || status_line.find(" 200") != 8)
+      if (status_line.starts_with("HTTP/1.") && status_line.find(" 422") == 8) {
+        refused = true;  // the agent says in words what is wrong
+      } else if (!status_line.starts_with("HTTP/1.") || status_line.find(" 200") != 8) {
         return Error{fmt::format("the agent refused {}: {}", target, status_line), "is it of another version?"};
+      }
       pending.erase(0, head_end + 4);
       in_body = true;
     }
+    if (refused) continue;
     std::size_t begin = 0;
     for (std::size_t end = 0; (end = pending.find('\n', begin)) != std::string::npos; begin = end + 1)
       if (!on_line(std::string_view(pending).substr(begin, end - begin))) return success();
     pending.erase(0, begin);
   }
+  if (refused) return Error{pending, {}, Error::Kind::usage};
   if (!in_body) return Error{fmt::format("what listens at {} gave no HTTP answer", socket_path), "is it the agent?"};
   return success();
+}
+
+}  // namespace
+
+Status ask_agent(const std::string& socket_path, const std::string& target,
+                 const std::function<bool(std::string_view)>& on_line) {
+  return exchange(socket_path, "GET", target, on_line);
+}
+Status tell_agent(const std::string& socket_path, const std::string& target,
+                  const std::function<bool(std::string_view)>& on_line) {
+  return exchange(socket_path, "POST", target, on_line);
 }
 
 }  // namespace inferscope::cli

@@ -13,5 +13,8 @@ namespace inferscope::cli {
 /// `target` is path and query, such as "/v1/traces?last=20".
 Status ask_agent(const std::string& socket_path, const std::string& target,
                  const std::function<bool(std::string_view line)>& on_line);
+/// The same for what changes something. An answer that is an error is one: its text is the agent's.
+Status tell_agent(const std::string& socket_path, const std::string& target,
+                  const std::function<bool(std::string_view line)>& on_line);
 
 }  // namespace inferscope::cli

@@ -10,7 +10,8 @@
 namespace inferscope::cli {
 namespace {
 
-constexpr std::array commands{add_run, add_trace, add_doctor, add_record, add_replay, add_policy, add_guard};
+constexpr std::array commands{add_run,      add_trace,   add_doctor, add_record, add_replay,
+                              add_findings, add_effects, add_policy, add_audit,  add_guard};
 
 std::atomic<bool> stop_requested = false;
 

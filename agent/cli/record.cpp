@@ -63,6 +63,8 @@ int record(const Options& options) {
   config->api.socket.clear();  // an agent may be running beside us, and nothing is exported from here
   config->otlp_enabled = false;
   config->jsonl.path.clear();
+  config->state.folder.clear();  // and nothing is done from here
+  config->act.armed = false;
   Stop stop(stop_on_signal(), options.seconds);
   runtime::Agent agent(std::move(config).value());
   if (auto status = agent.start(); !status) return fail(status.error());

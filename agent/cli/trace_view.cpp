@@ -1,88 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/trace_view.h"
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
-#include <rapidjson/document.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <ctime>
 #include <optional>
-#include <vector>
 
-#include "model/text.h"
+#include "cli/json_line.h"
+#include "cli/terminal.h"
 #include "model/time_math.h"
 
 namespace inferscope::cli {
 namespace {
 
 constexpr int bar_width = 50;
-constexpr std::size_t shown_bytes = 4096;
 
-/// A trace's JSON with the look-ups that both views need.
-class Trace {
- public:
-  explicit Trace(std::string_view json) {
-    document_.Parse<rapidjson::kParseIterativeFlag>(json.data(), json.size());
-    valid_ = !document_.HasParseError() && document_.IsObject();
-  }
-  [[nodiscard]] bool valid() const { return valid_; }
-
-  [[nodiscard]] std::string text(std::string_view key, const std::string& otherwise = "-") const {
-    const auto* value = find(key);
-    if (!value) return otherwise;
-    // Terminals obey what they are sent, and a model's name may come from anybody.
-    if (value->IsString()) return clean_text({value->GetString(), value->GetStringLength()}, shown_bytes);
-    if (value->IsInt64()) return std::to_string(value->GetInt64());
-    return otherwise;
-  }
-  [[nodiscard]] std::optional<double> number(std::string_view key) const {
-    const auto* value = find(key);
-    return value && value->IsNumber() ? std::optional(value->GetDouble()) : std::nullopt;
-  }
-  [[nodiscard]] std::int64_t integer(std::string_view key) const {
-    const auto* value = find(key);
-    return value && value->IsInt64() ? value->GetInt64() : 0;
-  }
-  [[nodiscard]] bool truth(std::string_view key) const {
-    const auto* value = find(key);
-    return value && value->IsBool() && value->GetBool();
-  }
-  [[nodiscard]] std::vector<double> numbers(std::string_view key) const {
-    std::vector<double> out;
-    const auto* value = find(key);
-    if (value && value->IsArray())
-      for (const auto& one : value->GetArray())
-        if (one.IsNumber()) out.push_back(one.GetDouble());
-    return out;
-  }
-  [[nodiscard]] double seconds() const {
-    return to_seconds(
-        elapsed(Time{Duration{integer("start_time_unix_nano")}}, Time{Duration{integer("end_time_unix_nano")}}));
-  }
-
- private:
-  [[nodiscard]] const rapidjson::Value* find(std::string_view key) const {
-    const auto found = document_.FindMember(rapidjson::Value(rapidjson::StringRef(key.data(), key.size())));
-    return found == document_.MemberEnd() ? nullptr : &found->value;
-  }
-
-  rapidjson::Document document_{};
-  bool valid_ = false;
-};
-
-/// Cut to `width` characters, not bytes: a character cut in half would spoil the line.
-std::string fit(const std::string& text, std::size_t width) {
-  const auto begins_character = [](char c) { return (static_cast<unsigned char>(c) & 0xc0u) != 0x80; };
-  std::size_t characters = 0, last = 0;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (!begins_character(text[i])) continue;
-    if (++characters == width) last = i;
-    if (characters > width) return text.substr(0, last) + "~";
-  }
-  return text;
+double seconds_of(const JsonLine& trace) {
+  return to_seconds(elapsed(Time{Duration{trace.integer("start_time_unix_nano")}},
+                            Time{Duration{trace.integer("end_time_unix_nano")}}));
 }
 
 std::string duration(std::optional<double> seconds) {
@@ -92,21 +29,10 @@ std::string duration(std::optional<double> seconds) {
   return fmt::format("{:.1f}s", *seconds);
 }
 
-std::string clock_time(std::int64_t unix_ns) {
-  const std::time_t seconds = unix_ns / 1'000'000'000;
-  std::tm local{};
-  localtime_r(&seconds, &local);
-  return fmt::format("{:%H:%M:%S}.{:03}", local, unix_ns / 1'000'000 % 1000);
-}
-
 const char* colour_of(const std::string& outcome) {
-  if (outcome == "ok") return "\x1b[32m";
-  if (outcome == "error") return "\x1b[31m";
-  return "\x1b[33m";
-}
-
-std::string painted(const std::string& text, const char* code, bool colour) {
-  return colour ? std::string(code) + text + "\x1b[0m" : text;
+  if (outcome == "ok") return green;
+  if (outcome == "error") return red;
+  return yellow;
 }
 
 std::string bar(double from, double to, double total) {
@@ -133,7 +59,7 @@ std::string trace_heading() {
 }
 
 std::string trace_row(std::string_view json, bool colour) {
-  const Trace trace(json);
+  const JsonLine trace(json);
   if (!trace.valid()) return {};
   const std::string outcome = trace.text("inferscope.outcome");
   const std::string status = trace.text("http.response.status_code", "");
@@ -144,15 +70,15 @@ std::string trace_row(std::string_view json, bool colour) {
                      fit(trace.text("gen_ai.response.model", trace.text("gen_ai.request.model")), 20),
                      painted(shown, colour_of(outcome), colour), trace.text("gen_ai.usage.input_tokens"),
                      trace.text("gen_ai.usage.output_tokens"), duration(trace.number("inferscope.time_to_first_token")),
-                     duration(trace.number("inferscope.time_per_output_token")), duration(trace.seconds()),
+                     duration(trace.number("inferscope.time_per_output_token")), duration(seconds_of(trace)),
                      fit(trace.text("http.request.method"), 8), fit(trace.text("url.path"), 40),
                      trace.truth("inferscope.complete") ? "" : "  (incomplete)");
 }
 
 std::string trace_waterfall(std::string_view json, bool colour) {
-  const Trace trace(json);
+  const JsonLine trace(json);
   if (!trace.valid()) return {};
-  const double total = trace.seconds();
+  const double total = seconds_of(trace);
   const std::string outcome = trace.text("inferscope.outcome");
   std::string out = fmt::format(
       "trace {}  span {}{}\n{} {}  {}  {} {}\n{} (pid {}) {}:{} <- {}:{}\n\n", trace.text("trace_id"),
@@ -193,7 +119,7 @@ std::string trace_waterfall(std::string_view json, bool colour) {
 }
 
 bool is_inference(std::string_view json) {
-  const Trace trace(json);
+  const JsonLine trace(json);
   return trace.valid() && trace.text("gen_ai.operation.name", "") != "";
 }
 

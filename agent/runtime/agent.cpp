@@ -3,7 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <utility>
 
 #include "core/log.h"
@@ -31,18 +33,6 @@ std::size_t number_of(const std::string& text, std::size_t otherwise) {
 
 web::ApiReply ndjson(std::string body) {
   return {.content_type = "application/x-ndjson", .body = std::move(body)};
-}
-
-void report(const FindingUpdate& update) {
-  if (update.kind == FindingUpdate::Kind::updated) return;
-  const Finding& finding = update.finding;
-  const bool opened = update.kind == FindingUpdate::Kind::opened;
-  log::write(opened ? log::Level::warn : log::Level::info, opened ? "finding" : "finding over",
-             {{"id", finding.id},
-              {"kind", std::string(name_of(finding.kind))},
-              {"cause", std::string(name_of(finding.cause.kind))},
-              {"summary", finding.summary},
-              {"why", finding.cause.text}});
 }
 
 }  // namespace
@@ -98,7 +88,15 @@ Status Agent::start() {
         recent_.add(trace);
         for (const auto& sink : sinks_) sink->put(trace);
       },
-      [](const FindingUpdate& update) { report(update); }, source_.get());
+      [this](const FindingUpdate& update) { responder_->on(update); }, source_.get());
+  auto responder = Responder::open(
+      config_,
+      [this](const std::shared_ptr<const Record>& record) {
+        for (const auto& sink : sinks_) sink->put(record);
+      },
+      source_->now(), source_->unix_minus_kernel_ns());
+  if (!responder) return responder.error();
+  responder_ = std::move(responder).value();
   discovery_ = std::make_unique<discover::Discovery>(
       config_.watch, discover::ProcReader(),
       discover::Discovery::Actions{
@@ -115,6 +113,7 @@ Status Agent::start() {
 
   if (config_.api.socket.empty()) return success();
   serve();
+  serve_findings();
   return api_.start(config_.api.socket);
 }
 
@@ -145,6 +144,50 @@ void Agent::serve() {
               [this](const web::ApiRequest&) { return web::ApiReply{.body = ask([this] { return status_json(); })}; });
 }
 
+/// What is on record, as JSON lines; what goes wrong as an answer 422 with its text.
+void Agent::serve_findings() {
+  const auto query_of = [](const web::ApiRequest& request, const char* event) {
+    return store::Query{.event = event,
+                        .id = request.get("id"),
+                        .finding = request.get("finding"),
+                        .open_only = request.get("open") == "1",
+                        .last = number_of(request.get("last"), default_last)};
+  };
+  const auto serve_records = [this, query_of](const char* path, const char* event) {
+    api_.handle(path, [this, query_of, event](const web::ApiRequest& request) {
+      return answer([this, query = query_of(request, event)]() -> Result<std::string> {
+        auto lines = responder_->find(query);
+        if (!lines) return lines.error();
+        std::string text;
+        for (const std::string& line : *lines) (text += line) += '\n';
+        return text;
+      });
+    });
+  };
+  serve_records("/v1/findings", "inferscope.finding");
+  serve_records("/v1/decisions", "inferscope.decision");
+  serve_records("/v1/effects", "inferscope.effect");
+  serve_records("/v1/records", "");
+  api_.handle_post("/v1/effects/undo", [this](const web::ApiRequest& request) {
+    return answer([this, id = request.get("id")]() -> Result<std::string> {
+      auto done = responder_->undo(id, source_->now());
+      if (!done) return done.error();
+      return *done + "\n";
+    });
+  });
+}
+
+web::ApiReply Agent::answer(std::function<Result<std::string>()> task) {
+  web::ApiReply reply = ndjson({});
+  reply.body = ask([&reply, &task] {
+    auto result = task();
+    if (result) return std::move(result).value();
+    reply.status = 422;
+    return result.error().text();
+  });
+  return reply;
+}
+
 std::string Agent::status_json() {
   StatusView view{.uptime = source_->now() - started_,
                   .watched_processes = discovery_->watched(),
@@ -152,7 +195,8 @@ std::string Agent::status_json() {
                   .capabilities = source_->capabilities(),
                   .counters = source_->counters(),
                   .stages = pipeline_->stats()};
-  for (const auto& sink : sinks_) view.stages["export " + sink->name() + " (traces)"] = sink->stats();
+  view.stages.merge(responder_->stats());
+  for (const auto& sink : sinks_) view.stages["export " + sink->name()] = sink->stats();
   return to_json(view);
 }
 
@@ -171,6 +215,7 @@ void Agent::one_turn() {
   const Time now = source_->now();
   discovery_->tick(now);
   pipeline_->tick(source_->settled());
+  responder_->tick(now);
   if (each_turn_) each_turn_();
   std::vector<std::packaged_task<std::string()>> tasks;
   {
@@ -205,8 +250,14 @@ void Agent::shut_down() {
   }
   one_turn();  // answers whoever still waits
   api_.stop();
+  const auto deadline = std::chrono::steady_clock::now() + shut_down_limit;
+  const auto left = [deadline] {
+    return std::max(Duration::zero(),
+                    std::chrono::duration_cast<Duration>(deadline - std::chrono::steady_clock::now()));
+  };
+  responder_->shut_down(source_->now(), left());  // first: what was done to others must not outlast us
   pipeline_->finish(source_->now());
-  for (const auto& sink : sinks_) sink->shut_down(shut_down_limit);
+  for (const auto& sink : sinks_) sink->shut_down(left());
 }
 
 }  // namespace inferscope::runtime

@@ -15,6 +15,7 @@
 #include "runtime/config.h"
 #include "runtime/pipeline.h"
 #include "runtime/recent_traces.h"
+#include "runtime/responder.h"
 #include "source/live/live_source.h"
 #include "web/api_server.h"
 
@@ -42,15 +43,19 @@ class Agent {
 
  private:
   void serve();
+  void serve_findings();
   void shut_down();
   void one_turn();
   /// Runs `task` between two turns of run() and returns its result; for the API's thread.
   std::string ask(std::function<std::string()> task);
+  /// The same as an answer.
+  web::ApiReply answer(std::function<Result<std::string>()> task);
   [[nodiscard]] std::string status_json();
 
   Config config_;
   std::unique_ptr<source::LiveSource> source_{};
   std::unique_ptr<Pipeline> pipeline_{};
+  std::unique_ptr<Responder> responder_{};
   std::unique_ptr<discover::Discovery> discovery_{};
   std::vector<std::unique_ptr<exporters::Sink>> sinks_{};
   RecentTraces recent_;

@@ -44,6 +44,13 @@ std::vector<discover::Rule> read_rules(const YAML::Node& node, const char* what)
   return rules;
 }
 
+std::vector<std::string> read_list(const YAML::Node& node, const char* what) {
+  if (!node.IsSequence()) reject(node, fmt::format("{} must be a list", what));
+  std::vector<std::string> texts;
+  for (const auto& item : node) texts.push_back(read_text(item, what));
+  return texts;
+}
+
 void read_watch(const YAML::Node& node, discover::DiscoveryOptions& watch) {
   read_mapping(node, "watch",
                {{"automatic", [&](const YAML::Node& n) { watch.automatic = read_bool(n, "watch.automatic"); }},
@@ -111,10 +118,41 @@ void read_jsonl(const YAML::Node& node, exporters::JsonlOptions& jsonl) {
        {"token_times", [&](const YAML::Node& n) { jsonl.token_times = read_bool(n, "export.jsonl.token_times"); }}});
 }
 
+void read_act(const YAML::Node& node, Config::Act& act) {
+  read_mapping(node, "act",
+               {{"armed", [&](const YAML::Node& n) { act.armed = read_bool(n, "act.armed"); }},
+                {"effects_at_once",
+                 [&](const YAML::Node& n) { act.effects_at_once = read_number(n, "act.effects_at_once", 1, 1000); }},
+                {"host_rate",
+                 [&](const YAML::Node& n) {
+                   read_mapping(n, "act.host_rate",
+                                {{"count",
+                                  [&](const YAML::Node& m) {
+                                    act.host_rate_count =
+                                        static_cast<std::uint32_t>(read_number(m, "act.host_rate.count", 1, 10'000));
+                                  }},
+                                 {"window", [&](const YAML::Node& m) {
+                                    act.host_rate_window = read_duration(
+                                        m, "act.host_rate.window", std::chrono::seconds(1), std::chrono::hours(24));
+                                  }}});
+                 }},
+                {"never_touch", [&](const YAML::Node& n) { act.never_touch = read_list(n, "act.never_touch"); }}});
+}
+
+void read_state(const YAML::Node& node, Config::State& state) {
+  read_mapping(node, "state",
+               {{"folder", [&](const YAML::Node& n) { state.folder = read_text(n, "state.folder"); }},
+                {"rows_kept",
+                 [&](const YAML::Node& n) { state.rows_kept = read_number(n, "state.rows_kept", 100, 10'000'000); }}});
+}
+
 void read_root(const YAML::Node& root, Config& config) {
   read_mapping(
       root, "the configuration",
       {{"watch", [&](const YAML::Node& n) { read_watch(n, config.watch); }},
+       {"policies", [&](const YAML::Node& n) { config.policies = read_list(n, "policies"); }},
+       {"act", [&](const YAML::Node& n) { read_act(n, config.act); }},
+       {"state", [&](const YAML::Node& n) { read_state(n, config.state); }},
        {"capture", [&](const YAML::Node& n) { read_capture(n, config.capture); }},
        {"api",
         [&](const YAML::Node& n) {

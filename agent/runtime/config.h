@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/result.h"
 #include "core/time.h"
@@ -39,6 +40,23 @@ struct Config {
     std::string level = "info";   ///< debug, info, warn, error
     std::string format = "text";  ///< text, json
   } log{};
+
+  /// Files and folders of policies; "shipped": those that come with the agent.
+  std::vector<std::string> policies{"shipped"};
+
+  /// What the host allows. Without it every policy observes.
+  struct Act {
+    bool armed = false;
+    std::size_t effects_at_once = 1;
+    std::uint32_t host_rate_count = 6;
+    Duration host_rate_window = std::chrono::minutes(10);
+    std::vector<std::string> never_touch{};  ///< beside those compiled in
+  } act{};
+
+  struct State {
+    std::string folder = "/var/lib/inferscope";  ///< of store, journal and audit; empty: findings are only told
+    std::size_t rows_kept = 10'000;
+  } state{};
 
   bool otlp_enabled = false;
   exporters::OtlpOptions otlp{};

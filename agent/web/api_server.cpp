@@ -85,6 +85,7 @@ struct ApiServer::Impl {
   };
 
   std::map<std::string, ApiHandler> handlers{};
+  std::map<std::string, ApiHandler> post_handlers{};
   std::map<std::string, ApiFeed> feeds{};
   std::string socket_path{};
   event_base* base = nullptr;
@@ -104,9 +105,13 @@ void ApiServer::Impl::answer(evhttp_request* raw) {
     begin_feed(raw, std::move(request), feed->second);
     return;
   }
-  const auto handler = handlers.find(request.path);
-  const ApiReply reply = handler != handlers.end() ? handler->second(request)
-                                                   : ApiReply{.status = 404, .body = "{\"error\":\"no such path\"}\n"};
+  const bool post = evhttp_request_get_command(raw) == EVHTTP_REQ_POST;
+  const auto& answers = post ? post_handlers : handlers;
+  const auto handler = answers.find(request.path);
+  const bool other_method = (post ? handlers : post_handlers).contains(request.path);
+  ApiReply reply{.status = 404, .body = "{\"error\":\"no such path\"}\n"};
+  if (other_method) reply = {.status = 405, .body = "{\"error\":\"not with this method\"}\n"};
+  if (handler != answers.end()) reply = handler->second(request);
   const Buffer body(evbuffer_new());
   evbuffer_add(body.get(), reply.body.data(), reply.body.size());
   evhttp_add_header(evhttp_request_get_output_headers(raw), "Content-Type", reply.content_type.c_str());
@@ -167,6 +172,9 @@ ApiServer::~ApiServer() {
 void ApiServer::handle(const std::string& path, ApiHandler handler) {
   impl_->handlers[path] = std::move(handler);
 }
+void ApiServer::handle_post(const std::string& path, ApiHandler handler) {
+  impl_->post_handlers[path] = std::move(handler);
+}
 void ApiServer::feed(const std::string& path, ApiFeed feed) {
   impl_->feeds[path] = std::move(feed);
 }
@@ -201,7 +209,7 @@ Status ApiServer::start(const std::string& socket_path) {
   if (!impl_->http || evhttp_accept_socket(impl_->http, listener.get()) != 0)
     return Error{"cannot start the API server: out of memory"};
   listener.release();  // evhttp's now
-  evhttp_set_allowed_methods(impl_->http, EVHTTP_REQ_GET);
+  evhttp_set_allowed_methods(impl_->http, EVHTTP_REQ_GET | EVHTTP_REQ_POST);
   evhttp_set_gencb(
       impl_->http, [](evhttp_request* raw, void* self) { static_cast<Impl*>(self)->answer(raw); }, impl_.get());
   impl_->thread = std::thread([base = impl_->base] {

@@ -39,6 +39,8 @@ class ApiServer {
   ApiServer& operator=(const ApiServer&) = delete;
 
   void handle(const std::string& path, ApiHandler handler);
+  /// The same for what changes something: answered to POST only, so that reading never does.
+  void handle_post(const std::string& path, ApiHandler handler);
   void feed(const std::string& path, ApiFeed feed);
 
   /// Listens on `socket_path` and serves from a thread of its own. A socket file that nobody serves is replaced; one

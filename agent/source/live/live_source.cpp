@@ -395,6 +395,9 @@ Status LiveSource::poll(Duration timeout, const Emit<Event>& emit) {
   return success();
 }
 
+std::int64_t LiveSource::unix_minus_kernel_ns() const {
+  return impl_->clock_offset;
+}
 Time LiveSource::settled() const {
   return impl_->settled;
 }

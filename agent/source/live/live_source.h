@@ -81,6 +81,9 @@ class LiveSource : public EventSource, public CaptureControl {
 
   void stop_payload(ConnectionId connection) override;
   void capture_from(ConnectionId connection, Direction direction, std::uint64_t position) override;
+  /// Add to a kernel time for the wall clock; as the last ClockSet told it.
+  [[nodiscard]] std::int64_t unix_minus_kernel_ns() const;
+
   /// Capture limits, from the next transfer on.
   Status set_limits(std::uint32_t head_bytes, std::uint32_t tail_bytes, std::uint64_t message_budget_bytes);
 
