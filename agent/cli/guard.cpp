@@ -10,7 +10,7 @@ namespace inferscope::cli {
 void add_guard(CLI::App& app, Chosen& chosen) {
   auto* command = app.add_subcommand("guard", "Started by the agent: undoes what it did if it is killed");
   command->group("");  // nothing for people
-  const auto roots = std::make_shared<HostRoots>();
+  const auto roots = std::make_shared<act::HostRoots>();
   command->add_option("proc", roots->proc)->required();
   command->add_option("cgroups", roots->cgroups)->required();
   command->callback([roots, &chosen] {
