@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <variant>
 
 #include "model/time_math.h"
 #include "policy/describe.h"
@@ -244,6 +245,9 @@ std::optional<Governor::Refusal> Governor::target_refusal(const Track& track, co
   if (of_cgroup && (target.cgroup.empty() || target.cgroup_id == 0))
     return Refusal{"no_identity", fmt::format("the cgroup of {} is not known", words(target))};
   if (!culprit) return std::nullopt;
+  // A server's cgroup needs no look here: the actuator acts on a group only if nobody else is in it.
+  if (const auto server = servers_.find(target.pid); server != servers_.end() && server->second == target.start_time_ns)
+    return Refusal{"culprit_is_server", fmt::format("{} is a watched server itself", words(target))};
   for (const auto& [id, other] : tracks_) {
     const ProcessTarget& server = other.finding.server;
     if (same_process(server, target))
@@ -282,6 +286,11 @@ std::optional<Governor::Refusal> Governor::history_refusal(const Track& track, c
     return Refusal{"at_once",
                    fmt::format("{} effects hold, no more than {} may at once", past.held(), options_.effects_at_once)};
   return std::nullopt;
+}
+
+void Governor::on(const Event& event) {
+  if (const auto* started = std::get_if<ProcessStarted>(&event.body)) servers_[started->pid] = started->start_time_ns;
+  if (const auto* exited = std::get_if<ProcessExited>(&event.body)) servers_.erase(exited->pid);
 }
 
 void Governor::on(const Effect& effect) {

@@ -15,6 +15,7 @@
 #include "core/stage_stats.h"
 #include "core/time.h"
 #include "model/action.h"
+#include "model/event.h"
 #include "model/finding.h"
 #include "policy/plan.h"
 
@@ -56,6 +57,8 @@ class Governor {
   Governor& operator=(const Governor&) = delete;
 
   void on(const FindingUpdate& update, const Emit<Decision>& decide, const Emit<Judgement>& judge);
+  /// Which processes are watched servers: one that is well is nobody's culprit either.
+  void on(const Event& event);
   /// Done, would have been done, failed, ended, or stuck. Also of effects that an earlier run of the agent decided on.
   void on(const Effect& effect);
   void tick(Time now, const Emit<Decision>& decide, const Emit<Judgement>& judge);
@@ -117,6 +120,7 @@ class Governor {
   policy::Plan plan_;
   GovernorOptions options_;
   std::map<std::string, Track> tracks_{};  ///< by the finding's id
+  std::map<Pid, std::uint64_t> servers_{};  ///< watched processes, by start time; as many as the source watches
   History done_;
   History would_be_done_;  ///< a dry run goes by its own history, as a real one would by its
   StageStats stats_{};

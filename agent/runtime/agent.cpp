@@ -231,6 +231,7 @@ Status Agent::run(const std::atomic<bool>& stop) {
     if (const auto* exited = std::get_if<ProcessExited>(&event.body)) discovery_->on(*exited);
     if (const auto* lost = std::get_if<EventsLost>(&event.body))
       log::warn("events were lost", {{"reason", lost->reason}, {"count", std::to_string(lost->count)}});
+    responder_->on(event);
     pipeline_->on(event);
   };
   Status status = success();

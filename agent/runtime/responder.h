@@ -39,6 +39,7 @@ class Responder {
   Responder& operator=(const Responder&) = delete;
 
   void on(const FindingUpdate& update);
+  void on(const Event& event) { governor_.on(event); }
   void tick(Time now);
   /// Undoes what holds, closes the record.
   void shut_down(Time now, Duration limit);

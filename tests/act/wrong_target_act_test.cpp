@@ -45,7 +45,11 @@ void next_tick() {
   std::this_thread::sleep_for(std::chrono::milliseconds(12));
 }
 
-enum class Twist { none, ends, is_reused, is_reused_meanwhile, moves, gets_company };
+enum class Twist { none, ends, is_reused, is_reused_meanwhile, moves, moves_meanwhile, gets_company };
+
+bool is_meanwhile(Twist twist) {
+  return twist == Twist::is_reused_meanwhile || twist == Twist::moves_meanwhile;
+}
 
 struct WrongTarget : testing::Test {
   TempFolder folder{};
@@ -112,6 +116,12 @@ void WrongTarget::trial(Twist twist, const Action& action, std::mt19937& random)
     case Twist::moves:
       join(pid, true);
       break;
+    case Twist::moves_meanwhile:
+      meanwhile = std::thread([&, wait = random() % 3000] {
+        std::this_thread::sleep_for(std::chrono::microseconds(wait));
+        join(pid, true);
+      });
+      break;
     case Twist::gets_company:
       other.pid = fork();
       if (other.pid == 0)
@@ -130,7 +140,7 @@ void WrongTarget::trial(Twist twist, const Action& action, std::mt19937& random)
 
   if (twist == Twist::none || (twist == Twist::gets_company && on_process)) {
     EXPECT_NE(effect.state, State::failed) << effect.problem;
-  } else if (twist != Twist::is_reused_meanwhile) {
+  } else if (!is_meanwhile(twist) || effect.state == State::failed) {
     EXPECT_EQ(effect.state, State::failed);
     EXPECT_NE(effect.problem, "");
     EXPECT_EQ(values(), before);
@@ -152,10 +162,12 @@ void WrongTarget::trial(Twist twist, const Action& action, std::mt19937& random)
 TEST_F(WrongTarget, IsNeverHit) {
   const std::vector<Action> actions{throttle_to(0.2), weigh(10),     freeze(),      send(SIGSTOP),
                                     send(SIGKILL),    send(SIGTERM), send(SIGUSR1), send(SIGHUP)};
-  const std::vector<Twist> twists{Twist::none,  Twist::ends,         Twist::is_reused, Twist::is_reused_meanwhile,
-                                  Twist::moves, Twist::gets_company, Twist::is_reused};
+  const std::vector<Twist> twists{Twist::none,        Twist::ends,
+                                  Twist::is_reused,   Twist::is_reused_meanwhile,
+                                  Twist::moves,       Twist::moves_meanwhile,
+                                  Twist::gets_company};
   std::mt19937 random(4711);
-  for (int i = 0; i < 200 && !HasFatalFailure(); ++i)
+  for (int i = 0; i < 250 && !HasFatalFailure(); ++i)
     trial(twists[random() % twists.size()], actions[random() % actions.size()], random);
 }
 
