@@ -200,7 +200,7 @@ Effect Actuator::end(std::size_t index, Effect::EndedBy why, Time now) {
   }
   effect.state = Effect::State::ended;
   effect.end = now;
-  const Effect ended = effect;
+  Effect ended = effect;
   held_.erase(held_.begin() + static_cast<std::ptrdiff_t>(index));
   if (const auto status = journal_->undone(ended.id); !status)  // the next start finds that nothing is left to undo
     log::warn("that an effect was undone is not in the journal", {{"problem", status.error().text()}});

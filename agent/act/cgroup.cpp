@@ -138,7 +138,7 @@ Result<std::unique_ptr<CgroupFile>> CgroupFile::open(const fs::path& file, std::
 Result<std::string> CgroupFile::read() const {
   if (name_ != freezer_file) return read_at(folder_.get(), name_.c_str(), path_);
   // freezer.state also tells of a frozen group above, and of one that is on the way.
-  const auto self = read_beside("freezer.self_freezing");
+  auto self = read_beside("freezer.self_freezing");
   if (!self) return self;
   return std::string(*self == "1" ? "FROZEN" : "THAWED");
 }

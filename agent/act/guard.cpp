@@ -62,6 +62,7 @@ bool Guard::undo_all() {
 void Guard::finish(std::vector<Lease> leases, std::string_view why) {
   std::reverse(leases.begin(), leases.end());
   std::vector<Undone> all;
+  all.reserve(leases.size());
   for (const Lease& lease : leases) all.push_back(undo(lease, roots_));
   // Told when all is done: where the log goes to may stand still.
   for (std::size_t i = 0; i < leases.size(); ++i) {

@@ -47,7 +47,7 @@ Fd moved_up(Fd fd) {
 
 }  // namespace
 
-Guardian::Guardian(std::vector<std::string> command, HostRoots roots, int lock_fd)
+Guardian::Guardian(std::vector<std::string> command, const HostRoots& roots, int lock_fd)
     : command_(std::move(command)), lock_fd_(lock_fd) {
   command_.push_back(roots.proc);
   command_.push_back(roots.cgroups);

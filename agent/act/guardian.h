@@ -20,7 +20,7 @@ namespace inferscope::act {
 class Guardian {
  public:
   /// `command`: program and first arguments; where the host is to be found follows. It runs run_guard().
-  Guardian(std::vector<std::string> command, HostRoots roots, int lock_fd);
+  Guardian(std::vector<std::string> command, const HostRoots& roots, int lock_fd);
   Guardian(const Guardian&) = delete;
   Guardian& operator=(const Guardian&) = delete;
   /// Closes the channel, upon which the guardian undoes what is still held, and waits for its end.

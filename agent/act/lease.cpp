@@ -56,7 +56,7 @@ Result<std::string> read_boot_id(const HostRoots& roots) {
 }
 
 Undone undo(const Lease& lease, const HostRoots& roots) {
-  const Undone gone{How::gone, fmt::format("{} is gone, and what was done to it", lease.effect.where)};
+  Undone gone{How::gone, fmt::format("{} is gone, and what was done to it", lease.effect.where)};
   const auto boot_id = read_boot_id(roots);
   if (boot_id && *boot_id != lease.boot_id)
     return {How::gone, "the host was started anew since: nothing of it is left"};
