@@ -29,28 +29,27 @@ update_suite() { # SUITE
   suite_apt "$suite" apt-get -qq update
 }
 
-# download_package SUITE PACKAGE: prints where the package's file lies then.
-download_package() {
-  local file
-  file=$(suite_apt "$1" apt-get -qq --print-uris download "$2" | awk '{print $2; exit}')
-  [ -n "$file" ] || return 1
-  [ -s "$SUITES_FOLDER/debs/$file" ] || (cd "$SUITES_FOLDER/debs" && suite_apt "$1" apt-get -qq download "$2" >&2) || return 1
-  echo "$SUITES_FOLDER/debs/$file"
-}
-
 # A folder to unpack into in which /lib is /usr/lib, wherever a package of any age puts its files.
 make_root() { # FOLDER
   mkdir -p "$1"/{usr/{bin,lib,lib64,sbin},tmp,proc,dev,etc}
   for link in bin lib lib64 sbin; do [ -e "$1/$link" ] || ln -s "usr/$link" "$1/$link"; done
 }
 
-# fetch_suite SUITE FOLDER PACKAGE…: unpacks packages. Dependencies are not followed.
+# unpack_package SUITE PACKAGE FOLDER: its dependencies are not followed.
+unpack_package() {
+  local file
+  file=$(suite_apt "$1" apt-get -qq --print-uris download "$2" | awk '{print $2; exit}')
+  [ -n "$file" ] || return 1
+  file=$SUITES_FOLDER/debs/$file
+  [ -s "$file" ] || (cd "$SUITES_FOLDER/debs" && suite_apt "$1" apt-get -qq download "$2") || return 1
+  dpkg -x "$file" "$3" && rm "$file"
+}
+
+# fetch_suite SUITE FOLDER PACKAGE…: unpacks packages of a suite as it is today.
 fetch_suite() {
-  local suite=$1 folder=$2 package file
+  local suite=$1 folder=$2 package
   shift 2
   update_suite "$suite" || return 1
   make_root "$folder"
-  for package in "$@"; do
-    file=$(download_package "$suite" "$package") && dpkg -x "$file" "$folder" || return 1
-  done
+  for package in "$@"; do unpack_package "$suite" "$package" "$folder" || return 1; done
 }
