@@ -46,11 +46,15 @@ fetch_kernel() { # SUITE FOLDER
 prepare_kernel() {
   local folder
   folder=$(kernel_folder "$1")
-  (install_packages "${KERNEL_PACKAGES[@]}") || return 1
-  [ ! -e "$folder/version" ] || return 0
-  say "fetching $1's kernel (about 100 MB, Debian's package; it is not installed)"
-  rm -rf "$folder.part" "$folder"
-  (fetch_kernel "$1" "$folder.part") && mv "$folder.part" "$folder" && return 0
-  rm -rf "$folder.part"
-  return 1
+  mkdir -p "$CACHE/kernels"
+  (
+    flock 9 # several may begin at once
+    install_packages "${KERNEL_PACKAGES[@]}"
+    [ ! -e "$folder/version" ] || exit 0
+    say "fetching $1's kernel (about 100 MB, Debian's package; it is not installed)"
+    rm -rf "$folder.part" "$folder"
+    fetch_kernel "$1" "$folder.part" && mv "$folder.part" "$folder" && exit 0
+    rm -rf "$folder.part"
+    exit 1
+  ) 9>"$CACHE/kernels/lock"
 }

@@ -53,7 +53,7 @@ def check_file(path):
 def main():
     patterns = ("*.h", "*.cpp", "*.c", "*.py", "*.sh", "*.proto", "CMakeLists.txt", "*.cmake")
     problems = files = 0
-    for top in ("agent", "exporters", "bpf", "tests", "cmake", "scripts"):
+    for top in ("agent", "exporters", "bpf", "tests", "cmake", "scripts", "vagrant"):
         for pattern in patterns:
             for path in sorted((ROOT / top).rglob(pattern)):
                 files += 1
