@@ -38,7 +38,7 @@ run_demo() { # SECONDS agent arguments…
   chroot "$LLAMA_ROOT" /usr/bin/llama-server -m /models/medium.gguf --host 127.0.0.1 --port "$port" --parallel 4 -t 1 \
     >"$demo_folder/llama.log" 2>&1 &
   DEMO_CHILDREN+=($!)
-  printf 'api: {socket: %s}\n' "$demo_folder/api.sock" >"$demo_folder/agent.yaml"
+  printf 'api: {socket: %s}\nstate: {folder: %s}\n' "$demo_folder/api.sock" "$demo_folder/state" >"$demo_folder/agent.yaml"
   "$AGENT" run -c "$demo_folder/agent.yaml" "$@" >"$demo_folder/agent.log" 2>&1 &
   DEMO_CHILDREN+=($!)
   wait_for 60 llama-server curl -sf "http://127.0.0.1:$port/health"
