@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A stand-in for an OTLP/HTTP backend, in the test's own process: keeps what it is sent and answers as it is told."""
+"""A stand-in for an OTLP/HTTP backend, in the test's own process: keeps what it is sent and answers as it is told. Logs
+are kept apart and always taken."""
 import gzip
 import threading
 import time
@@ -10,7 +11,8 @@ import protobuf
 
 class Backend:
     def __init__(self, port=0):
-        self.posts = []  # (time, path, headers, body)
+        self.posts = []  # (time, path, headers, status, body)
+        self.log_posts = []  # the same, of those to …/v1/logs
         self.answers = []  # statuses of the next answers; then 200
         self.retry_after = None
         self.hold = threading.Event()  # no answer before it is set
@@ -27,9 +29,11 @@ class Backend:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 if self.headers.get("Content-Encoding") == "gzip":
                     body = gzip.decompress(body)
-                status = backend.answers.pop(0) if backend.answers else 200
-                backend.posts.append((time.monotonic(), self.path, dict(self.headers), status, body))
-                backend.hold.wait(60)
+                logs = self.path.endswith("/v1/logs")
+                status = backend.answers.pop(0) if backend.answers and not logs else 200
+                post = (time.monotonic(), self.path, dict(self.headers), status, body)
+                (backend.log_posts if logs else backend.posts).append(post)
+                logs or backend.hold.wait(60)
                 self.send_response(status)
                 if status != 200 and backend.retry_after:
                     self.send_header("Retry-After", backend.retry_after)
@@ -52,5 +56,8 @@ class Backend:
         """Of all posts that were accepted."""
         return [span for *_, status, body in list(self.posts) if status == 200 for span in protobuf.spans(body)]
 
+    def log_records(self):
+        return [record for *_, body in list(self.log_posts) for record in protobuf.log_records(body)]
+
     def bytes(self):
-        return b"".join(body for *_, body in list(self.posts))
+        return b"".join(body for *_, body in self.posts + self.log_posts)

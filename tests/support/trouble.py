@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import re
+import signal
 import time
 
 from fixtures import PYTHON, ROOT, SUPPORT, Agent, Process, wait_until
@@ -80,9 +81,8 @@ class Hog(Process):
         super().__init__(["sh", "-c", f"echo $$ > {self.cgroup.folder}/cgroup.procs && exec taskset -c {processor} "
                           "sh -c 'while :; do :; done'"], pathlib.Path(folder) / "hog.log")
 
-    def end(self, *_):
-        self.popen.kill()
-        self.popen.wait()
+    def end(self, how=signal.SIGKILL, seconds=60):
+        super().end(how, seconds)
         self.cgroup.remove()
 
 
