@@ -196,7 +196,7 @@ std::string Agent::status_json() {
                   .counters = source_->counters(),
                   .stages = pipeline_->stats()};
   view.stages.merge(responder_->stats());
-  for (const auto& sink : sinks_) view.stages["export " + sink->name()] = sink->stats();
+  for (const auto& sink : sinks_) view.stages["export " + sink->name() + " (" + sink->unit() + ")"] = sink->stats();
   return to_json(view);
 }
 
