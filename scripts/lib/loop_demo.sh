@@ -34,7 +34,7 @@ make_cgroup() {
   mount=$(awk '$3 == "cgroup" && $4 ~ /(^|,)cpu(,|$)/ {print $2; exit}' /proc/mounts)
   if [ -z "$mount" ]; then
     mount=$(awk '$3 == "cgroup2" {print $2; exit}' /proc/mounts)
-    [ -n "$mount" ] && echo +cpu >"$mount/cgroup.subtree_control" || die "this host has no cgroups with the cpu controller"
+    [ -n "$mount" ] && echo +cpu >"$mount/cgroup.subtree_control" || die "there is no cgroup with the cpu controller here"
   fi
   made_cgroup=$mount/inferscope-demo-$1-$$
   mkdir "$made_cgroup"

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""How soon trouble is found, named and put right: faults with a known begin and end are injected into a real llama-server
-under load, beside the real agent; what clients feel is measured at the clients. Prints tables for docs/performance.md
-and writes every trial as JSON.
+"""How soon trouble is found, named and put right: faults with a known begin and end are injected into a real
+llama-server under load, beside the real agent; what clients feel is measured at the clients. Prints tables for
+docs/performance.md and writes every trial as JSON.
 
 usage: loop_bench.py --bin FOLDER --out FILE.json [--trials N] [--minutes M] [PART…]     parts: stop hog clean kill"""
 import argparse
@@ -19,7 +19,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 from bench import quantile, say  # noqa: E402
-from fixtures import LlamaServer, Process  # noqa: E402
+from fixtures import LlamaServer  # noqa: E402
 from trouble import Cgroup, Hog, Load, eager_agent, pin, records, state_of  # noqa: E402
 
 SERVER_PROCESSOR, LOAD_PROCESSOR = 0, 1
@@ -88,8 +88,8 @@ class Scene:
     def story(self, known):
         """Everything that was found, decided and done since then."""
         ids = {one["id"] for one in records(self.agent, "findings")} - known
-        return [record for kind in ("findings", "decisions", "effects") for record in records(self.agent, kind, last=100)
-                if record["finding"] in ids]
+        return [record for kind in ("findings", "decisions", "effects")
+                for record in records(self.agent, kind, last=100) if record["finding"] in ids]
 
     def untouched(self, known):
         """Nobody stopped the server, changed its cgroup or did anything to it."""
@@ -171,7 +171,7 @@ class LoopBench:
                 "ratio_p99": quantile(gaps["after"], 0.99) / quantile(gaps["normal"], 0.99), "gaps_ms": gaps}
 
     def clean(self):
-        """Load without any fault: bursts, mixed lengths, idle gaps, cold starts. What is found then is nobody's trouble."""
+        """Load without any fault: bursts, mixed lengths, idle gaps, cold starts. What is found then is no trouble."""
         agent = eager_agent(self.folder)
         phases, findings, decisions = [], {}, {}
         end = time.monotonic() + self.options.minutes * 60
@@ -192,7 +192,8 @@ class LoopBench:
         server.end()
         actions = [one for one in decisions.values() if one["inferscope.decision.verdict"] != "refused"]
         return {"minutes": self.options.minutes, "phases": phases, "requests": requests,
-                "findings": list(findings.values()), "decisions": list(decisions.values()), "would_have_acted": len(actions)}
+                "findings": list(findings.values()), "decisions": list(decisions.values()),
+                "would_have_acted": len(actions)}
 
     def phase(self, server):
         name, length, options = self.random.choice((
@@ -214,10 +215,10 @@ class LoopBench:
         """The tests of actions that kill the agent and change the target at any moment, longer than usual."""
         out = {}
         for name, test in (("agent_killed", "Crash.AtAnyMoment*"), ("wrong_target", "WrongTarget.IsNeverHit")):
+            counts = {"INFERSCOPE_KILL_TRIALS": str(KILL_TRIALS),
+                      "INFERSCOPE_WRONG_TARGET_TRIALS": str(WRONG_TARGET_TRIALS)}
             done = subprocess.run([self.options.bin / "tests/act/act_kernel_tests", f"--gtest_filter={test}"], text=True,
-                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                  env={**os.environ, "INFERSCOPE_KILL_TRIALS": str(KILL_TRIALS),
-                                       "INFERSCOPE_WRONG_TARGET_TRIALS": str(WRONG_TARGET_TRIALS)})
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, **counts})
             ran = re.search(r"\[  PASSED  \] 1 test", done.stdout) is not None
             out[name] = {"passed": done.returncode == 0 and ran, "said": re.findall(r"(?m)^\d+ trials.*$", done.stdout),
                          "output": done.stdout if done.returncode else ""}
@@ -238,7 +239,8 @@ def table(part, shown):
         for mode, trials in shown.items():
             lines += [row(f"{mode}: stop to finding", [one["found"] for one in trials]),
                       row(f"{mode}: stop to cause 'stopped'", [one["named"] for one in trials])]
-        lines.append(row("enforce: stop to next token at the client", [one["tokens_again"] for one in shown["enforce"]]))
+        again = [one["tokens_again"] for one in shown["enforce"]]
+        lines.append(row("enforce: stop to next token at the client", again))
     elif part == "hog":
         for mode, trials in shown.items():
             lines += [row(f"{mode}: begin to finding", [one["found"] for one in trials]),
@@ -250,17 +252,19 @@ def table(part, shown):
         pooled = {name: [gap for one in trials for gap in one["gaps_ms"][name]] for name in ("normal", "after")}
         p99 = {name: quantile(gaps, 0.99) for name, gaps in pooled.items()}
         touched = [one["trial"] for mode in shown.values() for one in mode if not one["server_untouched"]]
-        lines += ["", f"inter-token p99 of all trials together: normal {p99['normal']:.1f} ms, from {GRACE} s after the "
-                  f"hog's begin {p99['after']:.1f} ms: {p99['after'] / p99['normal']:.2f} times",
+        lines += ["", f"inter-token p99 of all trials together: normal {p99['normal']:.1f} ms, from {GRACE} s after "
+                  f"the hog's begin {p99['after']:.1f} ms: {p99['after'] / p99['normal']:.2f} times",
                   f"trials in which the server was touched: {touched or 'none'}"]
     elif part == "clean":
         lines = [f"{shown['minutes']:g} minutes, {shown['requests']} requests, {len(shown['findings'])} findings, "
                  f"{shown['would_have_acted']} decisions that would have acted"]
-        lines += [f"  {one['inferscope.finding.kind']:<6} {one['text']}; cause {one['inferscope.cause.kind']}"
+        lines += [f"  {one['inferscope.finding.kind']:<6} {one['text']}; {one['inferscope.cause.kind']}: "
+                  f"{one.get('inferscope.cause.text', '')}"
                   for one in shown["findings"]]
         lines += [f"  {one['text']}" for one in shown["decisions"]]
     else:
-        lines = [f"{name}: {'passed' if one['passed'] else 'FAILED'} {' '.join(one['said'])}" for name, one in shown.items()]
+        lines = [f"{name}: {'passed' if one['passed'] else 'FAILED'} {' '.join(one['said'])}"
+                 for name, one in shown.items()]
     return "\n".join(lines)
 
 
@@ -288,7 +292,7 @@ def main():
                 options.out.write_text(json.dumps(results, indent=1) + "\n")
                 say(f"== {part} ({time.monotonic() - begin:.0f} s)\n{table(part, results[part])}")
         finally:
-            Process.end_all()
+            Cgroup.remove_all()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Trouble for a server with a known begin and end, the load beside which its clients feel it, and policies that act on
 it. For tests and benchmarks: all of it is for processes and cgroups that they made themselves."""
+import atexit
 import bisect
 import json
 import os
@@ -30,12 +31,14 @@ def state_of(pid):
 
 class Cgroup:
     """A cgroup of our own with the cpu controller, of version 1 or 2, whichever the host has."""
+    _all = []
 
     def __init__(self, name):
         self.path = f"/inferscope-{name}-{os.getpid()}"
         mount = self._mount()
         self.folder = mount / self.path[1:]
         self.folder.mkdir()
+        Cgroup._all.append(self)
 
     @staticmethod
     def _mount():
@@ -69,6 +72,15 @@ class Cgroup:
             return True
 
         wait_until(removed, f"{self.folder} removed")
+
+    @classmethod
+    def remove_all(cls):
+        Process.end_all()
+        for cgroup in cls._all:
+            cgroup.remove()
+
+
+atexit.register(Cgroup.remove_all)
 
 
 class Hog(Process):

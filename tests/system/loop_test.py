@@ -120,7 +120,8 @@ class LoopTest(SystemTest):
         self.assertIn(finding["id"], trace["inferscope.finding.ids"])
 
         def told():
-            return [one for one in backend.log_records() if one["attributes"].get("inferscope.finding.id") == finding["id"]]
+            return [one for one in backend.log_records()
+                    if one["attributes"].get("inferscope.finding.id") == finding["id"]]
 
         events = {"inferscope.finding", "inferscope.decision", "inferscope.effect"}
         wait_until(lambda: events <= {one["event"] for one in told()}, lambda: f"{events}: {backend.log_records()}")
@@ -209,14 +210,15 @@ class LoopTest(SystemTest):
         config = {"policies": [str(self.policy(NOTIFY_POLICY, url=backend.url + "/hook", secret=secret))],
                   "act": {"armed": True}}
         agent = self.started(Agent(self.folder, config, name="webhook")).wait_watching(server)
-        wait_until(lambda: server.pid in {json.loads(line)["process.pid"] for line in agent.get("/v1/in-flight").splitlines()},
-                   "its requests in flight")
+        wait_until(lambda: server.pid in {json.loads(line)["process.pid"]
+                                          for line in agent.get("/v1/in-flight").splitlines()}, "its requests in flight")
         server.end(signal.SIGKILL)
         _, path, headers, _, body = wait_until(lambda: backend.posts, agent.log)[0]
         load.end(signal.SIGKILL)
         self.assertEqual(path, "/hook")
         text = headers["X-Inferscope-Timestamp"].encode() + b"." + body
-        self.assertEqual(headers["X-Inferscope-Signature"], "sha256=" + hmac.new(b"a key", text, hashlib.sha256).hexdigest())
+        signature = hmac.new(b"a key", text, hashlib.sha256).hexdigest()
+        self.assertEqual(headers["X-Inferscope-Signature"], "sha256=" + signature)
         self.assertLess(abs(int(headers["X-Inferscope-Timestamp"]) - time.time()), 30)
         message = json.loads(body)
         self.assertEqual(message["finding"]["inferscope.finding.kind"], "down")
