@@ -59,8 +59,7 @@ def work(options, number, left):
         except (OSError, http.client.HTTPException) as problem:
             print("request failed:", problem, flush=True)
             time.sleep(0.5)
-        if options.pause:
-            time.sleep(options.pause)
+        time.sleep(generator.uniform(0.5, 1.5) * options.pause)  # else streams that began together go on so
 
 
 def main():
@@ -69,7 +68,7 @@ def main():
     parser.add_argument("--streams", type=int, default=2)
     parser.add_argument("--tokens", type=int, default=30)
     parser.add_argument("--requests", type=int, default=-1, help="in all; without it, for ever")
-    parser.add_argument("--pause", type=float, default=0.2, help="seconds between two requests of a stream")
+    parser.add_argument("--pause", type=float, default=0.2, help="seconds between two requests of a stream, on average")
     parser.add_argument("--only-streams", action="store_true")
     parser.add_argument("--words", type=int, nargs=2, default=(3, 60), help="least and most of a prompt")
     parser.add_argument("--seed", default="", help="another one, other prompts")
