@@ -192,6 +192,7 @@ std::string Agent::status_json() {
   StatusView view{.uptime = source_->now() - started_,
                   .watched_processes = discovery_->watched(),
                   .traces = recent_.total(),
+                  .acting = responder_->summary(),
                   .capabilities = source_->capabilities(),
                   .counters = source_->counters(),
                   .stages = pipeline_->stats()};
