@@ -115,23 +115,28 @@ static __always_inline void fill_inet(struct wire_conn_open *open, struct sock *
 
 /* Tells the agent of the connection; tried again with the next transfer if the ring is full. */
 static __always_inline void announce(struct wire_conn *conn, struct sock *sk) {
-  struct wire_conn_open open = {};
-  fill_header(&open.header, WIRE_CONN_OPEN, sizeof(open), bpf_ktime_get_ns());
-  open.conn = conn->id;
-  open.key = conn->key;
-  open.inode = conn->inode;
-  open.tgid = conn->tgid;
-  open.tid = (__u32)bpf_get_current_pid_tgid();
-  open.fd = conn->fd;
-  open.family = conn->family;
-  open.role = conn->role;
-  open.mid_stream = conn->mid_stream;
+  struct wire_conn_open *open = reserve_control(sizeof(*open));
+  if (!open) {
+    count(WIRE_COUNT_CONTROLS_LOST);
+    return;
+  }
+  __builtin_memset(open, 0, sizeof(*open));
+  fill_header(&open->header, WIRE_CONN_OPEN, sizeof(*open), bpf_ktime_get_ns());
+  open->conn = conn->id;
+  open->key = conn->key;
+  open->inode = conn->inode;
+  open->tgid = conn->tgid;
+  open->tid = (__u32)bpf_get_current_pid_tgid();
+  open->fd = conn->fd;
+  open->family = conn->family;
+  open->role = conn->role;
+  open->mid_stream = conn->mid_stream;
   if (conn->family == AF_UNIX)
-    fill_unix(&open, sk);
+    fill_unix(open, sk);
   else
-    fill_inet(&open, sk);
-  if (emit_control(&open, sizeof(open)) == 0)
-    conn->announced = 1;
+    fill_inet(open, sk);
+  submit_control(open);
+  conn->announced = 1;
 }
 
 static __always_inline __u64 next_conn_id(void) {

@@ -37,8 +37,7 @@ int on_uring_done(struct trace_event_raw_io_uring_complete *ctx) {
   int direction, moved;
   if (!is_watched(target_of(current_tgid())))
     return 0;
-  if (!bpf_core_field_exists(ctx->req))
-    return 0; /* before 5.19 the request is not told */
+  /* Before 5.19 the request is not told. The kernel refuses the program then, so the capability shows as off. */
   request = (struct io_kiocb *)BPF_CORE_READ(ctx, req);
   moved = BPF_CORE_READ(ctx, res);
   direction = request ? direction_of(BPF_CORE_READ(request, opcode)) : -1;

@@ -109,6 +109,20 @@ check_static() {
   grep -q '^  socket  *on ' <<<"$doctor" || { printf 'the static agent lacks probes:\n%s\n' "$doctor" >&2; return 1; }
 }
 
+# check_kernels SUITE…: what vagrant/check asks of a kernel, of each.
+check_kernels() {
+  local suite result=0
+  for suite in "$@"; do
+    if ! "$ROOT/vagrant/run-kernel" --kernel "$suite" --fetch; then
+      skip "$suite's kernel" "it cannot be fetched here"
+      continue
+    fi
+    say "$suite's kernel, $(<"$(kernel_folder "$suite")/version")"
+    "$ROOT/vagrant/run-kernel" --kernel "$suite" "$ROOT/vagrant/check" || result=1
+  done
+  return $result
+}
+
 # The end of scripts/test: what was skipped, ctest's own summary of the main run, what failed.
 report() {
   local line

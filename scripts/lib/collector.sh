@@ -1,17 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # A real OpenTelemetry Collector, built from Debian's Go packages. Nothing is installed, and of the 2.3 GB that they
 # unpack to only the program is kept.
+source "$ROOT/scripts/lib/debian.sh"
 COLLECTOR=$CACHE/otel-collector
 COLLECTOR_SOURCE=$ROOT/tests/system/collector/main.go
-
-# suite_apt SUITE PROGRAM ARGUMENT…: apt-get or apt-cache on the lists that fetch_suite has brought.
-suite_apt() {
-  local suite=$1 program=$2 lists=$CACHE/apt
-  shift 2
-  "$program" -o "Dir::Etc::SourceList=$lists/$suite.list" -o Dir::Etc::SourceParts=/dev/null \
-    -o "Dir::State::Lists=$lists/lists" -o "Dir::State::status=$lists/status" -o "Dir::Cache=$lists" \
-    -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= -o APT::Sandbox::User=root "$@"
-}
 
 # suite_dependencies SUITE PACKAGE PATTERN: the package and all that it needs, directly or not, whose name matches.
 suite_dependencies() {
@@ -21,7 +13,7 @@ suite_dependencies() {
 
 build_collector() { # FOLDER
   local folder=$1 packages=() more=() package go
-  fetch_suite sid "$folder" || return 1 # the lists
+  update_suite sid && make_root "$folder" || return 1
   mapfile -t packages < <(suite_dependencies sid golang-opentelemetry-collector-dev 'golang-.*-dev$')
   mapfile -t more < <(suite_dependencies sid golang-go 'golang-[0-9.]+-(go|src)$')
   packages+=("${more[@]}")

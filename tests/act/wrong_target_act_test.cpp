@@ -54,24 +54,29 @@ bool is_meanwhile(Twist twist) {
 struct WrongTarget : testing::Test {
   TempFolder folder{};
   std::unique_ptr<Actuator> actuator = open_actuator(folder.path() / "state");
-  std::vector<RealCgroup> groups{};
+  std::vector<RealCgroup> groups{};        ///< one for each hierarchy: version 2 has but one
+  std::vector<RealCgroup> other_groups{};  ///< beside them
 
   void SetUp() override {
-    for (const char* controller : {"cpu", "cpu", "freezer", "freezer"}) {
-      auto group = RealCgroup::make(controller);
-      if (!group || group->place().version != 1) GTEST_SKIP() << "written for version 1 hierarchies";
-      groups.push_back(std::move(*group));
+    for (const char* controller : {"cpu", "freezer"}) {
+      if (!groups.empty() && groups[0].place().version == 2) break;
+      for (auto* of : {&groups, &other_groups}) {
+        auto group = RealCgroup::make(controller);
+        if (!group) GTEST_SKIP() << "no " << controller << " controller here";
+        of->push_back(std::move(*group));
+      }
     }
+    if (!groups[0].has(quota_file(groups[0]))) GTEST_SKIP() << "no cpu controller here";
   }
-  void join(pid_t pid, bool other_groups = false) const {
-    groups[other_groups ? 1 : 0].add(pid);
-    groups[other_groups ? 3 : 2].add(pid);
+  static void join(pid_t pid, const std::vector<RealCgroup>& groups) {
+    for (const RealCgroup& group : groups) group.add(pid);
   }
   [[nodiscard]] std::string values() const {
     std::string all;
-    for (const RealCgroup& group : groups)
-      for (const char* name : {"cpu.cfs_quota_us", "cpu.shares", "freezer.state"})
-        if (group.has(name)) all += group.value(name) + " ";
+    for (const auto* of : {&groups, &other_groups})
+      for (const RealCgroup& group : *of)
+        for (const auto& name : {quota_file(group), weight_file(group), freeze_file(group)})
+          if (group.has(name)) all += group.value(name) + " ";
     return all;
   }
   void trial(Twist twist, const Action& action, std::mt19937& random);
@@ -85,7 +90,7 @@ void WrongTarget::trial(Twist twist, const Action& action, std::mt19937& random)
   if (process.pid == 0)
     for (;;) pause();
   const pid_t pid = process.pid;
-  join(pid);
+  join(pid, groups);
   const Decision decision = decide(action, target_of(pid));
   ASSERT_EQ(decision.target.cgroup, groups[0].path());
   next_tick();
@@ -94,7 +99,7 @@ void WrongTarget::trial(Twist twist, const Action& action, std::mt19937& random)
   const auto reuse = [&] {
     process.end();
     other.pid = start_as(pid);
-    if (other.pid > 0) join(other.pid);
+    if (other.pid > 0) join(other.pid, groups);
   };
   std::thread meanwhile;
   switch (twist) {
@@ -114,19 +119,19 @@ void WrongTarget::trial(Twist twist, const Action& action, std::mt19937& random)
       });
       break;
     case Twist::moves:
-      join(pid, true);
+      join(pid, other_groups);
       break;
     case Twist::moves_meanwhile:
       meanwhile = std::thread([&, wait = random() % 3000] {
         std::this_thread::sleep_for(std::chrono::microseconds(wait));
-        join(pid, true);
+        join(pid, other_groups);
       });
       break;
     case Twist::gets_company:
       other.pid = fork();
       if (other.pid == 0)
         for (;;) pause();
-      join(other.pid);
+      join(other.pid, groups);
       break;
   }
   const Effect effect = actuator->apply(decision, kernel_now());

@@ -63,16 +63,25 @@ std::uint32_t power_of_two(std::uint32_t size) {
   return power;
 }
 
+/// The question of has_task_storage() in bpf/lib/calls.h: true from Linux 5.13 on.
+bool has_task_storage() {
+  static const bool has = libbpf_probe_bpf_helper(BPF_PROG_TYPE_TRACEPOINT, BPF_FUNC_for_each_map_elem, nullptr) == 1;
+  return has;
+}
+
+/// Programs that hand pointers to a function which is verified by itself, as the kernel allows since the same version.
+/// Without them the rest of their object is of use; that they are missing shows when they are to be attached.
+bool is_too_new(const bpf_program* program) {
+  return !has_task_storage() && std::string_view(bpf_program__name(program)).ends_with("mmsg");
+}
+
 void size_map(bpf_map* map, const LiveOptions& options) {
   const std::string_view name = bpf_map__name(map);
   if (name == "events") bpf_map__set_max_entries(map, power_of_two(options.event_ring_bytes));
   if (name == "controls") bpf_map__set_max_entries(map, power_of_two(options.control_ring_bytes));
   if (name == "conns" || name == "wishes") bpf_map__set_max_entries(map, options.connections);
-  // The question of has_task_storage() in bpf/lib/calls.h.
-  static const bool task_storage =
-      libbpf_probe_bpf_helper(BPF_PROG_TYPE_TRACEPOINT, BPF_FUNC_for_each_map_elem, nullptr) == 1;
-  if (name == "calls_by_task") bpf_map__set_autocreate(map, task_storage);
-  if (name == "calls_by_thread") bpf_map__set_autocreate(map, !task_storage);
+  if (name == "calls_by_task") bpf_map__set_autocreate(map, has_task_storage());
+  if (name == "calls_by_thread") bpf_map__set_autocreate(map, !has_task_storage());
   if (name == "scratches") bpf_map__set_max_entries(map, static_cast<std::uint32_t>(libbpf_num_possible_cpus()));
 }
 
@@ -129,6 +138,10 @@ Status BpfObjects::load_one(std::size_t capability, const void* bytes, std::size
       bpf_map__reuse_fd(map, shared->second);
     else
       size_map(map, options);
+  }
+  bpf_program* program = nullptr;
+  bpf_object__for_each_program(program, object) {
+    if (is_too_new(program)) bpf_program__set_autoload(program, false);
   }
   if (const int error = bpf_object__load(object); error != 0) {
     bpf_object__close(object);
