@@ -23,7 +23,9 @@ class Sink {
   virtual void shut_down(Duration limit) = 0;
 
   [[nodiscard]] virtual std::string name() const = 0;
-  /// Unit: traces or records, whichever it takes. out: delivered; held: queued or on the way.
+  /// What it takes, and what its stats() count: "traces", "records".
+  [[nodiscard]] virtual std::string unit() const { return "traces"; }
+  /// out: delivered; held: queued or on the way.
   [[nodiscard]] virtual StageStats stats() const = 0;
 };
 

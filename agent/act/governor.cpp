@@ -167,7 +167,9 @@ void Governor::judge_attempt(Track& track, Time now, const Emit<Judgement>& judg
 void Governor::conclude(Track& track, Effect::Outcome outcome, Time now, const Emit<Judgement>& judge) {
   const Attempt attempt = std::move(*track.attempt);
   track.attempt.reset();
-  const bool hold = track.policy->steps[track.step].hold && outcome != Effect::Outcome::worse;
+  // What did not help is not kept: it would stand in the way of the next step.
+  const bool hold = track.policy->steps[track.step].hold && outcome != Effect::Outcome::worse &&
+                    outcome != Effect::Outcome::unchanged;
   const bool undo = attempt.leased && !hold;
   if (undo && attempt.dry) would_be_done_.end(attempt.decision, now);
   switch (outcome) {

@@ -119,7 +119,7 @@ class Governor {
 
   policy::Plan plan_;
   GovernorOptions options_;
-  std::map<std::string, Track> tracks_{};  ///< by the finding's id
+  std::map<std::string, Track> tracks_{};   ///< by the finding's id
   std::map<Pid, std::uint64_t> servers_{};  ///< watched processes, by start time; as many as the source watches
   History done_;
   History would_be_done_;  ///< a dry run goes by its own history, as a real one would by its

@@ -34,7 +34,8 @@ Status exchange(const std::string& socket_path, const char* method, const std::s
   auto fd = connect_to(socket_path);
   if (!fd) return fd.error();
   // HTTP/1.0, so that the answer is not chunked and ends with the connection.
-  const std::string request = fmt::format("{} {} HTTP/1.0\r\nContent-Length: 0\r\n\r\n", method, target);
+  const std::string request = fmt::format("{} {} HTTP/1.0\r\n{}\r\n", method, target,
+                                          std::string_view(method) == "POST" ? "Content-Length: 0\r\n" : "");
   if (write(fd->get(), request.data(), request.size()) != static_cast<ssize_t>(request.size()))
     return Error{fmt::format("the agent at {} does not take requests: {}", socket_path, strerror(errno))};
   std::string pending;

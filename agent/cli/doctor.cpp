@@ -9,8 +9,11 @@
 #include "cli/api_client.h"
 #include "cli/cli.h"
 #include "cli/status_view.h"
+#include "core/cgroup_mounts.h"
+#include "policy/describe.h"
 #include "runtime/agent.h"
 #include "runtime/config.h"
+#include "runtime/responder.h"
 #include "source/live/live_source.h"
 
 namespace inferscope::cli {
@@ -98,6 +101,27 @@ void print_blind_spots() {
   fmt::print("\n");
 }
 
+void print_acting(const runtime::Config& config) {
+  fmt::print("Acting\n  {:<18} {}\n", "host",
+             config.act.armed ? "armed: policies that enforce are carried out"
+                              : "not armed: every policy observes (act.armed in the configuration)");
+  const auto plan = runtime::load_plan(config);
+  if (!plan) {
+    fmt::print("  {:<18} {}\n\n", "policies", plan.error().text());
+    return;
+  }
+  for (const policy::Policy& policy : plan->policies)
+    fmt::print("  {:<18} {:<8} {}\n", policy.name, policy::name_of(policy.mode), policy::describe(policy.match));
+  const auto mounts = proc::CgroupMounts::read();
+  for (const char* controller : {"cpu", "freezer"}) {
+    const auto place = mounts.place("/", controller);
+    fmt::print("  {:<18} {}\n", controller,
+               place ? fmt::format("cgroup version {} at {}", place->version, place->mount.string())
+                     : "no cgroup hierarchy is mounted: only signals can be sent");
+  }
+  fmt::print("\n");
+}
+
 void print_agent(const std::string& socket) {
   fmt::print("Agent\n");
   const auto status = ask_agent(socket, "/v1/status", [](std::string_view line) {
@@ -114,6 +138,7 @@ int doctor(const Options& options) {
   const int result = print_probes(*config);
   print_candidates(*config, options.all);
   print_blind_spots();
+  print_acting(*config);
   print_agent(config->api.socket);
   return result;
 }

@@ -65,6 +65,7 @@ int record(const Options& options) {
   config->jsonl.path.clear();
   config->state.folder.clear();  // and nothing is done from here
   config->act.armed = false;
+  config->policies.clear();
   Stop stop(stop_on_signal(), options.seconds);
   runtime::Agent agent(std::move(config).value());
   if (auto status = agent.start(); !status) return fail(status.error());

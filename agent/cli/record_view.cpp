@@ -55,7 +55,7 @@ std::string finding_row(std::string_view json, bool colour) {
 }
 
 std::string effect_heading() {
-  return fmt::format("{:<12} {:<8} {:<20} {:<34} {:<28} {:<10} {:<20} {}", "TIME", "ID", "STATE", "ACTION", "TARGET",
+  return fmt::format("{:<12} {:<8} {:<20} {:<38} {:<28} {:<10} {:<20} {}", "TIME", "ID", "STATE", "ACTION", "TARGET",
                      "OUTCOME", "POLICY", "PROBLEM");
 }
 
@@ -66,11 +66,11 @@ std::string effect_row(std::string_view json, bool colour) {
   const std::string target = pid.empty() ? effect.text("inferscope.target.cgroup")
                                          : fmt::format("{}/{}", effect.text("inferscope.target.name"), pid);
   return fmt::format(
-      "{:<12} {:<8} {} {:<34} {:<28} {:<10} {:<20} {}", clock_time(effect.integer("inferscope.effect.begin_unix_nano")),
+      "{:<12} {:<8} {} {:<38} {:<28} {:<10} {:<20} {}", clock_time(effect.integer("inferscope.effect.begin_unix_nano")),
       effect.text("id").substr(0, id_digits),
       painted(fmt::format("{:<20}", fit(state_of(effect), 20)), colour_of(effect.text("inferscope.effect.state")),
               colour),
-      fit(effect.text("inferscope.action.text"), 34), fit(target, 28), effect.text("inferscope.effect.outcome"),
+      fit(effect.text("inferscope.action.text"), 38), fit(target, 28), effect.text("inferscope.effect.outcome"),
       fit(effect.text("inferscope.policy.name"), 20), effect.text("inferscope.effect.problem", ""));
 }
 
@@ -103,9 +103,9 @@ std::string finding_story(std::string_view json, const std::vector<std::string>&
     if (!one.valid()) continue;
     const bool effect = one.text("event") == "inferscope.effect";
     const std::int64_t time = effect ? one.integer("inferscope.effect.begin_unix_nano") : one.integer("time_unix_nano");
-    const std::string more =
-        effect ? fmt::format("  -> {}, {}", state_of(one), one.text("inferscope.effect.outcome")) : std::string();
-    out += fmt::format("  {} {:<8} {}{}\n", clock_time(time), effect ? "effect" : "decision", one.text("text"), more);
+    out += fmt::format("  {} {:<8} {}\n", clock_time(time), effect ? "effect" : "decision", one.text("text"));
+    if (const std::int64_t end = one.integer("inferscope.effect.end_unix_nano"); effect && end > time)
+      out += fmt::format("  {} {:<8} {}\n", clock_time(end), "undone", state_of(one));
   }
   return out;
 }

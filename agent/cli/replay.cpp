@@ -9,7 +9,9 @@
 
 #include "cli/cli.h"
 #include "cli/event_view.h"
+#include "cli/record_view.h"
 #include "cli/trace_view.h"
+#include "model/record.h"
 #include "model/trace_json.h"
 #include "runtime/pipeline.h"
 #include "source/recording.h"
@@ -25,6 +27,7 @@ struct Options {
   bool real_time = false;
   bool info = false;
   bool events = false;
+  bool findings = false;
 };
 
 void print_info(const source::RecordingInfo& info) {
@@ -44,7 +47,14 @@ int replay(const Options& options) {
   const auto& stop = stop_on_signal();
   const bool terminal = isatty(STDOUT_FILENO) == 1;
   std::size_t shown = 0;
-  runtime::Pipeline pipeline([&](const RequestTrace& trace) {
+  const Emit<FindingUpdate> found = [&](const FindingUpdate& update) {
+    if (!options.findings || update.kind == FindingUpdate::Kind::updated) return;
+    const std::string line = to_json(record_of(update));
+    if (!options.json && shown++ == 0) fmt::print("{}\n", finding_heading());
+    fmt::print("{}\n", options.json ? line : finding_row(line, terminal));
+  };
+  const auto traced = [&](const RequestTrace& trace) {
+    if (options.findings) return;
     const std::string line = to_json(trace, options.token_times);
     if (options.json) {
       fmt::print("{}\n", line);
@@ -53,7 +63,8 @@ int replay(const Options& options) {
       fmt::print("{}\n", trace_row(line, terminal));
     }
     if (options.real_time) std::fflush(stdout);
-  });
+  };
+  runtime::Pipeline pipeline(traced, found);
   const auto status = runtime::replay(**reader, pipeline, stop, [&](const Event& event) {
     if (options.events) fmt::print("{}\n", event_line(event));
   });
@@ -70,6 +81,7 @@ void add_replay(CLI::App& app, Chosen& chosen) {
   command->add_flag("-a,--all", options->all, "Also requests that are not inference");
   command->add_flag("--token-times", options->token_times, "With --json: the time of every token");
   command->add_flag("--real-time", options->real_time, "At the speed at which it was recorded");
+  command->add_flag("--findings", options->findings, "What is found wrong in it, instead of its traces");
   command->add_flag("--events", options->events, "Also what the probes saw, one event a line");
   command->add_flag("--info", options->info, "Only say where and how it was recorded");
   command->callback([options, &chosen] { chosen = [options] { return replay(*options); }; });

@@ -14,6 +14,11 @@ std::uint64_t number(const Value& object, const char* key) {
   return found != object.MemberEnd() && found->value.IsUint64() ? found->value.GetUint64() : 0;
 }
 
+std::string words(const Value& object, const char* key) {
+  const auto found = object.FindMember(key);
+  return found != object.MemberEnd() && found->value.IsString() ? found->value.GetString() : "";
+}
+
 const Value* member(const Value& object, const char* key) {
   const auto found = object.FindMember(key);
   return found != object.MemberEnd() && found->value.IsObject() ? &found->value : nullptr;
@@ -44,9 +49,9 @@ std::string status_text(std::string_view json) {
   if (status.HasParseError() || !status.IsObject()) return "  its answer cannot be read\n";
   const auto uptime = status.FindMember("uptime_seconds");
   std::string text =
-      fmt::format("  running for {:.0f} s, {} processes watched, {} traces\n\n",
+      fmt::format("  running for {:.0f} s, {} processes watched, {} traces; {}\n\n",
                   uptime != status.MemberEnd() && uptime->value.IsNumber() ? uptime->value.GetDouble() : 0.0,
-                  number(status, "watched_processes"), number(status, "traces"));
+                  number(status, "watched_processes"), number(status, "traces"), words(status, "acting"));
   if (const Value* kernel = member(status, "kernel")) text += "Kernel side\n" + counters_text(*kernel) + "\n";
   if (const Value* stages = member(status, "stages")) {
     text += fmt::format("{:<34} {:>14} {:>14} {:>10}  {}\n", "Stages", "in", "out", "held", "dropped");

@@ -89,8 +89,9 @@ class StallDetector : public Detector {
     for (const Silence& one : silent) context.book.concern(*finding, *one.request);
     finding->requests_total = std::max<std::uint64_t>(finding->requests_total, silent.size());
     // 1 + the share of open requests that are stalled: unlike the silence itself, it does not grow while nothing
-    // changes.
-    finding->measure = {1 + static_cast<double>(silent.size()) / static_cast<double>(working), 1, "1", context.now};
+    // changes. Those of a process that is held are stalled all at once, also where their silence is still short.
+    const auto stalled = static_cast<double>(held(cause) ? working : silent.size());
+    finding->measure = {1 + stalled / static_cast<double>(working), 1, "1", context.now};
     finding->gap = finding->gap || server.blind_since(finding->begin);
     const bool more = explain_anew(*finding, server, context.now);
     if (more) finding->confidence = confidence_of(finding->cause);

@@ -86,6 +86,7 @@ std::string describe(const Action& action) {
 }
 
 std::string describe(const ProcessTarget& target) {
+  if (target.pid == 0 && target.cgroup.empty()) return "nobody";
   if (target.pid == 0) return "cgroup " + clean_text(target.cgroup, 256);
   return fmt::format("{} (pid {})", clean_text(target.name, 64), target.pid);
 }
@@ -146,9 +147,11 @@ Record record_of(const Effect& effect, Time now) {
   record.unix_ns = to_unix(now, offset);
   if (effect.state == Effect::State::failed) record.severity = Record::Severity::warn;
   if (effect.state == Effect::State::stuck) record.severity = Record::Severity::error;
-  record.text = fmt::format("{}: {} on {}{}{}", name_of(effect.state), describe(effect.decision.action),
-                            describe(effect.decision.target), effect.problem.empty() ? "" : ": ",
-                            clean_text(effect.problem, 512));
+  record.text = fmt::format("{}: {} on {}", name_of(effect.state), describe(effect.decision.action),
+                            describe(effect.decision.target));
+  if (effect.ended_by > Effect::EndedBy::at_once) record.text += fmt::format(", by {}", name_of(effect.ended_by));
+  if (effect.outcome != Effect::Outcome::pending) record.text += fmt::format(", {}", name_of(effect.outcome));
+  if (!effect.problem.empty()) record.text += ": " + clean_text(effect.problem, 512);
   AttributeWriter out(record.attributes);
   out.text(attribute::effect_id, effect.id);
   out.text(attribute::effect_state, name_of(effect.state));

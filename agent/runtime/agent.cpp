@@ -192,11 +192,12 @@ std::string Agent::status_json() {
   StatusView view{.uptime = source_->now() - started_,
                   .watched_processes = discovery_->watched(),
                   .traces = recent_.total(),
+                  .acting = responder_->summary(),
                   .capabilities = source_->capabilities(),
                   .counters = source_->counters(),
                   .stages = pipeline_->stats()};
   view.stages.merge(responder_->stats());
-  for (const auto& sink : sinks_) view.stages["export " + sink->name()] = sink->stats();
+  for (const auto& sink : sinks_) view.stages["export " + sink->name() + " (" + sink->unit() + ")"] = sink->stats();
   return to_json(view);
 }
 

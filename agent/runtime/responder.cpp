@@ -36,7 +36,9 @@ act::GovernorOptions governor_options(const Config& config) {
           .host_rate_window = config.act.host_rate_window};
 }
 
+/// Nothing more will be heard of it.
 bool settled(const Effect& effect) {
+  if (effect.state == Effect::State::failed) return true;
   return effect.state != Effect::State::active && effect.state != Effect::State::stuck &&
          effect.outcome != Effect::Outcome::pending;
 }
@@ -107,15 +109,20 @@ Status Responder::open_state(const Config& config, Time now) {
   for (const auto* warnings : {&actuator_->warnings(), &store_->warnings(), &audit_->warnings()})
     for (const std::string& warning : *warnings) log::warn(warning);
   complain(store_->close_left_open());
-  std::size_t enforcing = 0;
-  for (const policy::Policy& policy : plan_.policies) enforcing += policy.mode == policy::Mode::enforce ? 1 : 0;
   Record begun{.event = "inferscope.agent", .id = "agent"};
   begun.unix_ns = to_ns(now) + unix_minus_kernel_ns_;
-  begun.text = fmt::format("started, {}, with {} policies of which {} enforce", armed_ ? "armed" : "observing",
-                           plan_.policies.size(), enforcing);
+  begun.text = "started, " + summary();
   record(begun, Told::audited);
   for (const Effect& effect : actuator_->left_behind()) changed(effect);
   return success();
+}
+
+std::string Responder::summary() const {
+  const auto enforcing = std::count_if(plan_.policies.begin(), plan_.policies.end(), [](const policy::Policy& policy) {
+    return policy.mode == policy::Mode::enforce;
+  });
+  return fmt::format("{}, {} policies of which {} enforce", armed_ ? "armed" : "observing", plan_.policies.size(),
+                     enforcing);
 }
 
 void Responder::on(const FindingUpdate& update) {

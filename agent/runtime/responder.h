@@ -51,8 +51,8 @@ class Responder {
 
   /// Of the governor, the notifications and the store, for status.
   [[nodiscard]] std::map<std::string, StageStats> stats() const;
-  [[nodiscard]] bool armed() const { return armed_; }
-  [[nodiscard]] const policy::Plan& plan() const { return plan_; }
+  /// "observing, 4 policies, none of them enforces".
+  [[nodiscard]] std::string summary() const;
 
  private:
   Responder(const Config& config, policy::Plan plan, Publish publish, std::int64_t unix_minus_kernel_ns);

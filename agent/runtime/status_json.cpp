@@ -57,6 +57,7 @@ std::string to_json(const StatusView& view) {
   json.Double(to_seconds(view.uptime));
   number(json, "watched_processes", view.watched_processes);
   number(json, "traces", view.traces);
+  text(json, "acting", view.acting);
   json.Key("probes");
   json.StartArray();
   for (const auto& capability : view.capabilities) {

@@ -16,6 +16,7 @@ struct StatusView {
   Duration uptime{};
   std::size_t watched_processes = 0;
   std::uint64_t traces = 0;
+  std::string acting{};  ///< in words: armed or not, how many policies
   std::vector<source::Capability> capabilities{};
   source::LiveCounters counters{};
   std::map<std::string, StageStats> stages{};

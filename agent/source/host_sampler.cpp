@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 #include <chrono>
+#include <ctime>
 #include <sstream>
 #include <string>
 #include <string_view>
@@ -98,6 +99,13 @@ std::uint64_t throttled_ns_of(const proc::CgroupPlace& place) {
   const std::string text = proc::read_text(place.folder() / "cpu.stat");
   if (place.version == 1) return value_of(text, "throttled_time").value_or(0);
   return value_of(text, "throttled_usec").value_or(0) * 1000;
+}
+
+/// Not the wall clock: on a contended host, which is where this is needed, that would count others' work as ours.
+Duration own_cpu_time() {
+  timespec used{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+  return std::chrono::seconds(used.tv_sec) + Duration{used.tv_nsec};
 }
 
 Duration grown(std::uint64_t before, std::uint64_t after) {
@@ -198,7 +206,7 @@ void HostSampler::find_rivals(std::vector<ProcessSample>& samples, Time now) {
   const Duration window = elapsed(scan_.time, now);
   const bool comparable = !scan_.cpu_ns.empty() && window >= rival_window_least && window <= rival_window_most;
   if (!scan_.cpu_ns.empty() && window < rival_window_least) return;
-  const auto began = std::chrono::steady_clock::now();
+  const Duration began = own_cpu_time();
   struct Used {
     Pid pid = 0;
     int processor = -1;
@@ -232,7 +240,7 @@ void HostSampler::find_rivals(std::vector<ProcessSample>& samples, Time now) {
                                                          to_seconds(sample.interval) / to_seconds(window))}};
   }
   scan_ = std::move(fresh);
-  next_scan_ = now + std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now() - began) * scan_pause_factor;
+  next_scan_ = now + (own_cpu_time() - began) * scan_pause_factor;
 }
 
 void HostSampler::sample(Time now, const std::set<Pid>& wanted, const Emit<Event>& emit) {

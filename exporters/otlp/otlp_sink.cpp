@@ -107,6 +107,7 @@ class LogSink : public OtlpSink<Record> {
   using OtlpSink::OtlpSink;
   using Sink::put;
   void put(const std::shared_ptr<const Record>& record) override { take(record); }
+  [[nodiscard]] std::string unit() const override { return "records"; }
 };
 
 Result<std::unique_ptr<HttpPoster>> poster_for(const std::string& url, const OtlpOptions& options) {

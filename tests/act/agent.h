@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include <atomic>
+#include <cstdlib>
 #include <memory>
 #include <new>
 #include <stdexcept>
@@ -18,6 +19,12 @@
 #include "tests/support/child_process.h"
 
 namespace inferscope::test {
+
+/// How often a test of random moments tries, which a longer run may want to set.
+inline int number_from_environment(const char* name, int usual) {
+  const char* text = std::getenv(name);
+  return text ? std::atoi(text) : usual;
+}
 
 inline Time kernel_now() {
   timespec time{};

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <map>
 #include <random>
 
@@ -63,11 +62,6 @@ const std::vector<Action>& all_actions() {
 void apply_all(Actuator& actuator, const ProcessTarget& target) {
   for (const Action& action : all_actions())
     if (actuator.apply(decide(action, target), kernel_now()).state != State::active) _exit(1);
-}
-
-int number_from_environment(const char* name, int usual) {
-  const char* text = std::getenv(name);
-  return text ? std::atoi(text) : usual;
 }
 
 struct Crash : testing::Test {

@@ -89,6 +89,24 @@ TEST(CaptureBpf, CaptureFromAPosition) {
   }
 }
 
+/// A stream of tokens that lasts is captured to its end: the budget of a message is one of each of its seconds.
+TEST(CaptureBpf, TheBudgetRenewsEachSecondOfALongMessage) {
+  source::LiveOptions options;
+  options.message_budget_bytes = 250;
+  TracedProcess traced(options);
+  traced.run([&] {
+    const auto pair = tcp_pair();
+    for (int second = 0; second < 3; ++second) {
+      for (int i = 0; i < 5; ++i) send_all(pair.client, std::string(100, 'p'));
+      usleep(1'100'000);
+    }
+  });
+  const auto sent = traced.transfers(Direction::sent);
+  ASSERT_EQ(sent.size(), 15u);
+  for (std::size_t i = 0; i < sent.size(); ++i)
+    EXPECT_EQ(sent[i]->cut, i % 5 < 3 ? Transfer::Cut::none : Transfer::Cut::connection_limit) << i;
+}
+
 TEST(CaptureBpf, LimitsChangeWhileItRuns) {
   TracedProcess traced;
   const auto sent = sent_around(traced, std::string(100, 'b'), 2, 100,

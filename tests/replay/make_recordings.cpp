@@ -42,9 +42,11 @@ int main(int argc, char** argv) {
   try {
     for (const test::Scenario& scenario : test::scenarios()) make(scenario, folder);
     for (const std::string& name : test::recordings_in(folder)) {
-      const std::string lines = test::replayed(folder / (name + ".recording"));
-      write(folder / (name + ".jsonl"), lines);
-      fmt::print("{}: {} traces\n", name, std::count(lines.begin(), lines.end(), '\n'));
+      const test::Replayed out = test::replayed(folder / (name + ".recording"));
+      write(folder / (name + ".jsonl"), out.traces);
+      if (!out.findings.empty()) write(folder / (name + ".findings"), out.findings);
+      fmt::print("{}: {} traces, {} lines of findings\n", name, std::count(out.traces.begin(), out.traces.end(), '\n'),
+                 std::count(out.findings.begin(), out.findings.end(), '\n'));
     }
   } catch (const std::exception& problem) {
     fmt::print(stderr, "{}\n", problem.what());

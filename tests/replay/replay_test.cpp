@@ -20,8 +20,13 @@ class Golden : public testing::TestWithParam<std::string> {
 TEST_P(Golden, GivesTheTracesThatItGave) {
   const std::string expected = read_file(file(".jsonl"));
   ASSERT_NE(expected, "") << "run make_recordings";
-  EXPECT_EQ(replayed(file(".recording")), expected);
-  EXPECT_EQ(replayed(file(".recording")), expected) << "the second time, too";
+  EXPECT_EQ(replayed(file(".recording")).traces, expected);
+  EXPECT_EQ(replayed(file(".recording")).traces, expected) << "the second time, too";
+}
+
+TEST_P(Golden, GivesTheFindingsThatItGave) {
+  const bool has_some = std::filesystem::exists(file(".findings"));
+  EXPECT_EQ(replayed(file(".recording")).findings, has_some ? read_file(file(".findings")) : "");
 }
 
 TEST_P(Golden, SaysWhatItIs) {
@@ -48,7 +53,7 @@ INSTANTIATE_TEST_SUITE_P(Each, Golden, testing::ValuesIn(recordings_in(data)),
                          [](const auto& tested) { return tested.param; });
 
 TEST(Replay, RealTimeGivesTheSame) {
-  EXPECT_EQ(replayed(data / "chat_stream.recording", source::ReplaySpeed::real_time),
+  EXPECT_EQ(replayed(data / "chat_stream.recording", source::ReplaySpeed::real_time).traces,
             read_file(data / "chat_stream.jsonl"));
 }
 

@@ -10,8 +10,9 @@ import protobuf
 
 class Backend:
     def __init__(self, port=0):
-        self.posts = []  # (time, path, headers, body)
-        self.answers = []  # statuses of the next answers; then 200
+        self.posts = []  # of traces: (time, path, headers, status, body)
+        self.logs = []  # bodies of logs; always taken
+        self.answers = []  # statuses of the next answers to traces; then 200
         self.retry_after = None
         self.hold = threading.Event()  # no answer before it is set
         self.hold.set()
@@ -27,9 +28,13 @@ class Backend:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 if self.headers.get("Content-Encoding") == "gzip":
                     body = gzip.decompress(body)
-                status = backend.answers.pop(0) if backend.answers else 200
-                backend.posts.append((time.monotonic(), self.path, dict(self.headers), status, body))
-                backend.hold.wait(60)
+                status = 200
+                if self.path.endswith("/v1/logs"):
+                    backend.logs.append(body)
+                else:
+                    status = backend.answers.pop(0) if backend.answers else 200
+                    backend.posts.append((time.monotonic(), self.path, dict(self.headers), status, body))
+                    backend.hold.wait(60)
                 self.send_response(status)
                 if status != 200 and backend.retry_after:
                     self.send_header("Retry-After", backend.retry_after)
@@ -52,5 +57,8 @@ class Backend:
         """Of all posts that were accepted."""
         return [span for *_, status, body in list(self.posts) if status == 200 for span in protobuf.spans(body)]
 
+    def log_records(self):
+        return [record for body in list(self.logs) for record in protobuf.log_records(body)]
+
     def bytes(self):
-        return b"".join(body for *_, body in list(self.posts))
+        return b"".join([body for *_, body in list(self.posts)] + list(self.logs))

@@ -177,7 +177,8 @@ class Agent(Process):
         self.socket = self.folder / f"{name}.sock"
         self.jsonl = self.folder / f"{name}.jsonl"
         self.config_path = self.folder / f"{name}.yaml"
-        config = {"api": {"socket": str(self.socket)}, **(config or {})}
+        self.state = self.folder / f"{name}.state"
+        config = {"api": {"socket": str(self.socket)}, "state": {"folder": str(self.state)}, **(config or {})}
         config.setdefault("export", {}).setdefault("jsonl", {"path": str(self.jsonl)})
         self.config_path.write_text(json.dumps(config))  # JSON is YAML
         super().__init__([agent_binary(), "run", "-c", self.config_path],

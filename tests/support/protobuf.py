@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Protobuf's wire format, read without any generated code, and OTLP's trace messages by their published field numbers
-(opentelemetry/proto/trace/v1/trace.proto, common/v1/common.proto, resource/v1/resource.proto)."""
+"""Protobuf's wire format, read without any generated code, and OTLP's messages by their published field numbers
+(opentelemetry/proto/{trace/v1/trace,logs/v1/logs,common/v1/common,resource/v1/resource}.proto)."""
 import struct
 
 
@@ -74,8 +74,18 @@ def _span(data, resource, scope):
     }
 
 
-def spans(data):
-    """All spans of an ExportTraceServiceRequest."""
+def _log_record(data, resource, scope):
+    record = fields(data)
+    return {
+        "time": struct.unpack("<Q", record[1][0])[0], "severity": record[2][0], "body": _any_value(record[5][0]),
+        "attributes": _attributes(record.get(6, [])), "trace_id": record.get(9, [b""])[0].hex(),
+        "span_id": record.get(10, [b""])[0].hex(), "event": record.get(12, [b""])[0].decode(), "resource": resource,
+        "scope": scope,
+    }
+
+
+def _items(data, read):
+    """Export requests of all signals are made alike: groups with a resource, of groups with a scope, of items."""
     found = []
     for group in fields(data).get(1, []):
         group = fields(group)
@@ -83,5 +93,15 @@ def spans(data):
         for scope in group.get(2, []):
             scope = fields(scope)
             name = fields(scope[1][0])[1][0].decode()
-            found += [_span(span, resource, name) for span in scope.get(2, [])]
+            found += [read(item, resource, name) for item in scope.get(2, [])]
     return found
+
+
+def spans(data):
+    """All spans of an ExportTraceServiceRequest."""
+    return _items(data, _span)
+
+
+def log_records(data):
+    """All records of an ExportLogsServiceRequest."""
+    return _items(data, _log_record)

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The command line: help on every level, exit codes that mean something, mistakes that are named."""
+import json
 import pathlib
 import shutil
 import signal
@@ -81,6 +82,11 @@ class CommandLineTest(SystemTest):
     def test_second_agent_on_the_same_socket(self):
         agent = Agent(self.folder, name="one")
         second = run_cli("run", "-c", agent.config_path)
+        self.assertEqual(second.returncode, FAILED)
+        self.assertIn(f"uses {agent.state}", second.stderr)
+        other = self.folder / "other.yaml"
+        other.write_text(json.dumps({"api": {"socket": str(agent.socket)}, "state": {"folder": str(self.folder / "other")}}))
+        second = run_cli("run", "-c", other)
         self.assertEqual(second.returncode, FAILED)
         self.assertIn(f"another agent already serves {agent.socket}", second.stderr)
         self.assertTrue(agent.status())  # the first goes on

@@ -33,7 +33,7 @@ struct LiveOptions {
   std::uint32_t sample_reads = 4096;           ///< reads of an unknown listener that are looked at per 10 seconds
   std::vector<std::string> inference_paths{};  ///< beginnings of request paths that make a process watched
   Duration host_sample_interval = std::chrono::milliseconds(200);  ///< of facts about watched processes; 0: none
-  bool run_time_statistics = false;            ///< have the kernel time the BPF programs
+  bool run_time_statistics = false;                                ///< have the kernel time the BPF programs
 };
 
 /// What the kernel side counted. Names as in bpf/abi/wire.h.
@@ -57,8 +57,9 @@ struct ProgramCost {
   std::uint64_t total_ns = 0;
 };
 
-/// The running kernel, and facts about watched processes that have a connection open (HostSampler). Needs root (CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE) and kernel BTF. Leaves nothing behind: no pin,
-/// no mount, no file; the kernel removes everything with the last descriptor.
+/// The running kernel, and facts about watched processes that have a connection open (HostSampler). Needs root
+/// (CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE) and kernel BTF. Leaves nothing behind: no pin, no mount, no file; the kernel
+/// removes everything with the last descriptor.
 class LiveSource : public EventSource, public CaptureControl {
  public:
   static Result<std::unique_ptr<LiveSource>> open(const LiveOptions& options);

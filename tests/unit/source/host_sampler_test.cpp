@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "source/host_sampler.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <optional>
+
+#include "tests/support/temp_folder.h"
+
+namespace inferscope::source {
+namespace {
+
+using std::chrono::milliseconds;
+
+/// A host with a server (pid 100, threads 100 and 101) and others, in files.
+class Host {
+ public:
+  Host() {
+    folder_.write("mountinfo", fmt::format("30 1 0:25 / {0}/cpu rw - cgroup cgroup rw,cpu,cpuacct\n"
+                                           "31 1 0:26 / {0}/freezer rw - cgroup cgroup rw,freezer\n",
+                                           (folder_.path() / "cgroup").string()));
+    process(100, "server", 'S', 0, 0);
+    thread(100, 0, 0);
+    thread(101, 0, 0);
+    folder_.write("proc/100/cgroup", "4:cpu,cpuacct:/s\n5:freezer:/s\n0::/\n");
+    folder_.write("proc/100/net/tcp", "head\n");
+    folder_.write("cgroup/cpu/s/cpu.stat", "nr_periods 0\nnr_throttled 0\nthrottled_time 0\n");
+    folder_.write("cgroup/freezer/s/freezer.state", "THAWED\n");
+  }
+
+  void process(Pid pid, const std::string& name, char state, std::uint64_t cpu_ticks, int processor,
+               std::uint64_t start = 7) {
+    std::string text =
+        fmt::format("{} ({}) {} 1 1 1 0 -1 0 0 0 0 0 {} 0 0 0 20 0 1 0 {}", pid, name, state, cpu_ticks, start);
+    for (int field = 23; field < 39; ++field) text += " 0";
+    folder_.write(fmt::format("proc/{}/stat", pid), fmt::format("{} {} 0 0\n", text, processor));
+  }
+  void thread(Tid tid, std::uint64_t ran_ns, std::uint64_t waited_ns, int processor = 0) {
+    folder_.write(fmt::format("proc/100/task/{}/schedstat", tid), fmt::format("{} {} 5\n", ran_ns, waited_ns));
+    std::string text = fmt::format("{} (server) S 1", tid);
+    for (int field = 5; field < 39; ++field) text += " 0";
+    folder_.write(fmt::format("proc/100/task/{}/stat", tid), fmt::format("{} {} 0\n", text, processor));
+  }
+  void write(const std::string& name, const std::string& text) { folder_.write(name, text); }
+  void link(const std::string& name, const std::string& target) { folder_.link(name, target); }
+
+  [[nodiscard]] HostSampler sampler() const {
+    return HostSampler(folder_.path() / "proc", proc::CgroupMounts::read(folder_.path() / "mountinfo"));
+  }
+
+ private:
+  test::TempFolder folder_{};
+};
+
+struct Sampling {
+  Host host{};
+  HostSampler sampler = host.sampler();
+  Time now = time_from_ns(1'000'000'000);
+
+  Sampling() { sampler.follow(100); }
+  std::optional<ProcessSample> take(milliseconds after = milliseconds(200)) {
+    now += after;
+    std::optional<ProcessSample> taken;
+    sampler.sample(now, {100}, [&](const Event& event) {
+      EXPECT_EQ(event.time, now);
+      taken = std::get<ProcessSample>(event.body);
+    });
+    return taken;
+  }
+};
+
+TEST(HostSampler, TellsStateTimesAndThrottling) {
+  Sampling one;
+  auto first = one.take();
+  ASSERT_TRUE(first);
+  EXPECT_EQ(first->process.name, "server");
+  EXPECT_EQ(first->process.cgroup, "/s");
+  EXPECT_NE(first->process.cgroup_id, 0u);
+  EXPECT_EQ(first->process.start_time_ns, 70'000'000u);
+  EXPECT_EQ(first->interval, Duration::zero()) << "nothing to compare with yet";
+  one.host.thread(100, 50'000'000, 120'000'000);
+  one.host.process(100, "server", 'T', 5, 0);
+  one.host.write("cgroup/cpu/s/cpu.stat", "throttled_time 30000000\n");
+  one.host.write("cgroup/freezer/s/freezer.state", "FROZEN\n");
+  const auto second = one.take();
+  ASSERT_TRUE(second);
+  EXPECT_EQ(second->state, 'T');
+  EXPECT_TRUE(second->frozen);
+  EXPECT_EQ(second->interval, milliseconds(200));
+  EXPECT_EQ(second->ran, milliseconds(50));
+  EXPECT_EQ(second->waited, milliseconds(120));
+  EXPECT_EQ(second->throttled, milliseconds(30));
+  EXPECT_FALSE(second->rival);
+}
+
+TEST(HostSampler, FollowsTheBusiestThread) {
+  Sampling one;
+  (void)one.take();
+  one.host.thread(101, 900'000'000, 0);
+  (void)one.take(milliseconds(2000));  // looks at all threads again
+  one.host.thread(101, 1'000'000'000, 0);
+  const auto sample = one.take();
+  EXPECT_EQ(sample->thread, 101);
+  EXPECT_EQ(sample->ran, milliseconds(100));
+}
+
+TEST(HostSampler, NamesWhoHadTheProcessor) {
+  Sampling one;
+  one.host.process(200, "elsewhere", 'R', 0, 1);
+  one.host.process(300, "hog", 'R', 0, 0);
+  one.host.process(301, "light", 'R', 0, 0);
+  one.host.write("proc/300/cgroup", "4:cpu,cpuacct:/hogs\n");
+  (void)one.take();
+  std::optional<ProcessSample> sample;
+  for (std::uint64_t i = 1; i <= 3; ++i) {
+    one.host.thread(100, i * 80'000'000, i * 110'000'000);
+    one.host.process(200, "elsewhere", 'R', i * 20, 1);
+    one.host.process(300, "hog", 'R', i * 10, 0);
+    one.host.process(301, "light", 'R', i * 2, 0);
+    sample = one.take();
+  }
+  ASSERT_TRUE(sample && sample->rival);
+  EXPECT_EQ(sample->rival->process.pid, 300);
+  EXPECT_EQ(sample->rival->process.cgroup, "/hogs");
+  EXPECT_NEAR(static_cast<double>(sample->rival->ran.count()), 1e8, 1e7);
+}
+
+TEST(HostSampler, CountsConnectionsThatWaitAtItsOwnListeners) {
+  Sampling one;
+  const auto line = [](const char* state, int waiting, int inode) {
+    return fmt::format("   0: 0100007F:1F90 00000000:0000 {} 00000000:{:08X} 00:00000000 00000000 0 0 {} 1\n", state,
+                       waiting, inode);
+  };
+  one.host.write("proc/100/net/tcp", "head\n" + line("0A", 3, 55) + line("0A", 9, 66) + line("01", 7, 77));
+  one.host.link("proc/100/fd/3", "socket:[55]");
+  one.host.link("proc/100/fd/4", "socket:[77]");
+  EXPECT_EQ(one.take()->waiting_connections, 3u) << "the other listener is another process's";
+}
+
+TEST(HostSampler, AProcessThatIsGoneOrAnotherIsNotSampled) {
+  Sampling one;
+  ASSERT_TRUE(one.take());
+  one.host.process(100, "another", 'S', 0, 0, 8);
+  EXPECT_FALSE(one.take());
+  one.sampler.forget(100);
+  EXPECT_FALSE(one.take());
+  one.sampler.follow(12345);  // there is none
+  EXPECT_FALSE(one.take());
+}
+
+}  // namespace
+}  // namespace inferscope::source
