@@ -3,6 +3,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 
@@ -53,11 +54,14 @@ int print_probes(const runtime::Config& config) {
     fmt::print("  none: {}\n\n", source.error().text());
     return source.error().kind == Error::Kind::not_permitted ? exit_not_permitted : exit_failed;
   }
-  for (const auto& capability : (*source)->capabilities())
+  const auto capabilities = (*source)->capabilities();
+  for (const auto& capability : capabilities)
     fmt::print("  {:<14} {:<4} {}{}\n", capability.name, capability.active ? "on" : "off", capability.gives,
                capability.problem.empty() ? "" : "\n                      " + capability.problem);
   fmt::print("\n");
-  return exit_done;
+  const bool blind = std::any_of(capabilities.begin(), capabilities.end(),
+                                 [](const source::Capability& one) { return one.essential && !one.active; });
+  return blind ? exit_failed : exit_done;
 }
 
 const char* name_of(discover::Verdict verdict) {

@@ -81,7 +81,8 @@ Status Agent::start() {
   started_ = source_->now();
   for (const auto& capability : source_->capabilities())
     if (!capability.problem.empty())
-      log::warn("a probe is not available", {{"probe", capability.name}, {"problem", capability.problem}});
+      log::write(capability.essential && !capability.active ? log::Level::error : log::Level::warn,
+                 "a probe is not available", {{"probe", capability.name}, {"problem", capability.problem}});
 
   pipeline_ = std::make_unique<Pipeline>(
       [this](const RequestTrace& trace) {

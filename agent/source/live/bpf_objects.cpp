@@ -30,6 +30,7 @@ struct Embedded {
   const char* gives;
   const char* begin;
   const char* end;
+  bool essential = true;
 };
 
 /// One row for each file of bpf/probes.
@@ -38,7 +39,7 @@ constexpr std::array embedded_objects{
     Embedded{"connection", "begin, end and role of connections", bpf_connection_begin, bpf_connection_end},
     Embedded{"socket", "what is sent and received on TCP and unix stream sockets", bpf_socket_begin, bpf_socket_end},
     Embedded{"uring", "length and time of io_uring transfers (their content is not visible)", bpf_uring_begin,
-             bpf_uring_end},
+             bpf_uring_end, false},
 };
 
 std::string error_text(int error) {
@@ -118,7 +119,7 @@ Status BpfObjects::load(const LiveOptions& options) {
                  "use a kernel built with CONFIG_DEBUG_INFO_BTF; the kernels of current distributions are"};
   if (geteuid() != 0) return Error{"loading the probes is not permitted", "run as root", Error::Kind::not_permitted};
   for (const Embedded& row : embedded_objects) {
-    capabilities_.push_back({row.name, row.gives});
+    capabilities_.push_back({.name = row.name, .gives = row.gives, .essential = row.essential});
     const auto status =
         load_one(capabilities_.size() - 1, row.begin, static_cast<std::size_t>(row.end - row.begin), options);
     if (!status) capabilities_.back().problem = status.error().text();

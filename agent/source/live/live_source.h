@@ -18,7 +18,8 @@ namespace inferscope::source {
 /// One BPF object: what it lets us see, and whether this kernel took it.
 struct Capability {
   std::string name{};
-  std::string gives{};  ///< in words, for doctor
+  std::string gives{};     ///< in words, for doctor
+  bool essential = false;  ///< without it there are no traces
   bool active = false;
   std::string problem{};  ///< why not active; empty if active
 };

@@ -129,12 +129,13 @@ TEST(Pipeline, WhatIsOpenIsInFlightThenEnds) {
 }
 
 TEST(StatusJson, TellsEverything) {
-  StatusView view{.uptime = std::chrono::milliseconds(1500),
-                  .watched_processes = 2,
-                  .traces = 3,
-                  .capabilities = {{"socket", "", true, ""}, {"uring", "", false, "refused \"here\""}},
-                  .counters = {.transfers = 10, .transfers_passed = 9, .transfers_lost = 1},
-                  .stages = {{"assemble (bytes)", {.in = 5, .out = 4, .held = 0, .dropped = {{"why", 1}}}}}};
+  StatusView view{
+      .uptime = std::chrono::milliseconds(1500),
+      .watched_processes = 2,
+      .traces = 3,
+      .capabilities = {{.name = "socket", .active = true}, {.name = "uring", .problem = "refused \"here\""}},
+      .counters = {.transfers = 10, .transfers_passed = 9, .transfers_lost = 1},
+      .stages = {{"assemble (bytes)", {.in = 5, .out = 4, .held = 0, .dropped = {{"why", 1}}}}}};
   const std::string json = to_json(view);
   for (const char* part : {R"("uptime_seconds":1.5)", R"("watched_processes":2)", R"("traces":3)",
                            R"({"name":"uring","active":false,"problem":"refused \"here\""})", R"("transfers_lost":1)",
