@@ -34,11 +34,14 @@ bool unnoticed(const TracedProcess& traced) {
                       [&](const ProcessNotice& notice) { return notice.pid == traced.child(); });
 }
 
-/// Nothing of the child was captured. Servers of other tests may be found meanwhile, as they should.
+/// The child's transfers. Servers of other tests may be found meanwhile, as they should.
+std::vector<const Transfer*> captured(const TracedProcess& traced, Direction direction) {
+  auto transfers = traced.transfers(direction);
+  std::erase_if(transfers, [&](const Transfer* transfer) { return transfer->pid != traced.child(); });
+  return transfers;
+}
 bool nothing_captured(const TracedProcess& traced) {
-  const auto transfers = traced.all<Transfer>();
-  return std::none_of(transfers.begin(), transfers.end(),
-                      [&](const Transfer* transfer) { return transfer->pid == traced.child(); });
+  return captured(traced, Direction::received).empty() && captured(traced, Direction::sent).empty();
 }
 
 /// A process that serves each of these requests on one connection.
@@ -68,11 +71,11 @@ TEST(DiscoveryBpf, InferenceRequestMakesASampledProcessWatched) {
     if (notice.kind == Kind::received_inference) {
       EXPECT_EQ(notice.sample, inference.substr(0, 32));
     }
-  const auto received = traced.transfers(Direction::received);
+  const auto received = captured(traced, Direction::received);
   ASSERT_EQ(received.size(), 2u) << "this very request is captured, and what follows";
   EXPECT_EQ(received[0]->head, inference);
   EXPECT_EQ(received[0]->position, 0u);
-  EXPECT_EQ(traced.transfers(Direction::sent).at(0)->head, "HTTP/1.1 200 OK\r\n\r\n");
+  EXPECT_EQ(captured(traced, Direction::sent).at(0)->head, "HTTP/1.1 200 OK\r\n\r\n");
 
   const auto by_readv = [](int fd) {
     char one[48], two[128];
@@ -147,8 +150,8 @@ TEST(DiscoveryBpf, WhoAcceptsIsNoticedOnceAndSampled) {
   ASSERT_EQ(traced.status(), 0);
   EXPECT_EQ(count(traced, Kind::accepts_connections), 1u);
   EXPECT_EQ(count(traced, Kind::received_inference), 1u);
-  ASSERT_EQ(traced.transfers(Direction::received).size(), 1u);
-  EXPECT_EQ(traced.transfers(Direction::received)[0]->head, inference);
+  ASSERT_EQ(captured(traced, Direction::received).size(), 1u);
+  EXPECT_EQ(captured(traced, Direction::received)[0]->head, inference);
 
   traced.forget();
   traced.run([] { serve({inference}); }, Treatment::ignored);
