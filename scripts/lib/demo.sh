@@ -36,7 +36,7 @@ within() { # SECONDS COMMAND…: whether it succeeds in that time
 wait_for() { # SECONDS WHAT COMMAND…
   local limit=$1 what=$2
   shift 2
-  within "$limit" "$@" || die "$what does not come up" "$(tail -3 "$demo_folder"/{agent,llama}.log)"
+  within "$limit" "$@" || die "$what does not come up" "$(tail -qn 3 "$demo_folder"/*.log)"
 }
 ask() { # COMMAND…: of the demo's agent
   "$AGENT" "$@" --socket "$demo_folder/api.sock"
@@ -49,6 +49,7 @@ start_server() { # on one processor
     --parallel 4 -t 1 >"$demo_folder/llama.log" 2>&1 &
   demo_server=$!
   DEMO_CHILDREN+=("$demo_server")
+  wait_for 60 llama-server curl -sf "http://127.0.0.1:$demo_port/health"
 }
 
 start_agent() { # CONFIGURATION agent arguments…
@@ -62,7 +63,6 @@ start_agent() { # CONFIGURATION agent arguments…
 }
 
 start_load() { # options of load.py…
-  wait_for 60 llama-server curl -sf "http://127.0.0.1:$demo_port/health"
   python3 "$ROOT/tests/support/load.py" --port "$demo_port" "$@" >"$demo_folder/load.log" 2>&1 &
   DEMO_CHILDREN+=($!)
 }

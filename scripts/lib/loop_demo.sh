@@ -19,12 +19,13 @@ follow_loop() {
   DEMO_CHILDREN+=("$demo_follower")
 }
 
-# The shipped policies, but they enforce, with leases short enough to see their end.
+# The shipped policies, but they enforce, with leases short enough to see their end, and on no culprit but the demo's.
 enforcing_policies() { # FOLDER
   local policy
   mkdir "$1"
   for policy in "$ROOT"/policies/*.yaml; do
-    sed -E 's/^mode: observe/mode: enforce/; s/for: 30s/for: 12s/' "$policy" >"$1/${policy##*/}"
+    sed -E 's/^mode: observe/mode: enforce/; s/for: 30s/for: 12s/
+      /^  cause: cpu_contention/a\  culprit: {cgroup: /inferscope-demo-*}' "$policy" >"$1/${policy##*/}"
   done
 }
 
@@ -89,8 +90,10 @@ run_loop_demo() { # agent arguments…
   start_server
   make_cgroup server
   echo "$demo_server" >"$made_cgroup/cgroup.procs"
+  # Armed, so it sees nobody else's server.
   start_agent "policies: [$demo_folder/policies]
 act: {armed: true}
+watch: {automatic: false, include: [{port: $demo_port}]}
 " "$@"
   start_load --streams 4 --tokens 100
   say "30 seconds of load, in which the agent learns what is usual (Ctrl-C ends the demo)"

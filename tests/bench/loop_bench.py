@@ -19,8 +19,8 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 from bench import quantile, say  # noqa: E402
-from fixtures import LlamaServer  # noqa: E402
-from trouble import Cgroup, Hog, Load, eager_agent, pin, records, state_of  # noqa: E402
+from fixtures import Agent, LlamaServer  # noqa: E402
+from trouble import Cgroup, Hog, Load, eager_agent, pin, records, shipped_policies, state_of  # noqa: E402
 
 SERVER_PROCESSOR, LOAD_PROCESSOR = 0, 1
 LEARNING = 30  # seconds of load before the first fault, so that the agent knows what is usual
@@ -44,7 +44,7 @@ class Scene:
         self.cgroup.add(self.server.pid)
         self.values = self.cgroup.values()
         pin(self.server.pid, SERVER_PROCESSOR)
-        self.agent = eager_agent(folder, mode, f"{LEASE}s").wait_watching(self.server)
+        self.agent = eager_agent(folder, self.server, mode, f"{LEASE}s")
         self.load = Load(folder, self.server, "--tokens", 100, processor=LOAD_PROCESSOR)
 
     def __enter__(self):
@@ -57,13 +57,18 @@ class Scene:
         self.server.end()
         self.cgroup.remove()
 
-    def quiet(self, limit=60):
-        """Waits until no finding is open and tokens flow. Whether that came about."""
+    def quiet(self, lasting=1, limit=60):
+        """Waits until for so many seconds no finding was open and tokens flow. Whether that came about."""
         deadline = time.monotonic() + limit
+        since = None
         while time.monotonic() < deadline:
-            if not records(self.agent, "findings", open=1) and self.load.first_after(time.time_ns(), 1):
+            if records(self.agent, "findings", open=1) or not self.load.first_after(time.time_ns(), 1):
+                since = None
+            elif since is None:
+                since = time.monotonic()
+            elif time.monotonic() - since > lasting:
                 return True
-            time.sleep(0.2)
+            time.sleep(0.1)
         return False
 
     def known(self):
@@ -103,12 +108,12 @@ class LoopBench:
         self.options, self.folder = options, folder
         self.random = random.Random(20261125)
 
-    def trials(self, mode, one):
+    def trials(self, mode, one, lasting=1):
         """What `one` gives for each trial; one that could not be made says so, and counts as a miss."""
         out = []
         with Scene(self.folder, mode) as scene:
             for number in range(self.options.trials):
-                quiet = scene.quiet()
+                quiet = scene.quiet(lasting)
                 time.sleep(self.random.random())
                 out.append({"trial": number, "quiet_before": quiet, **one(scene)})
                 say(f"   {mode} {json.dumps({key: value for key, value in out[-1].items() if key != 'story'})}")
@@ -134,12 +139,10 @@ class LoopBench:
 
     def hog(self):
         """A processor hog beside the server, in a cgroup of its own."""
-        return {mode: self.trials(mode, lambda scene, mode=mode: self.hog_once(scene, mode == "enforce"))
+        return {mode: self.trials(mode, lambda scene, mode=mode: self.hog_once(scene, mode == "enforce"), WINDOW)
                 for mode in ("observe", "enforce")}
 
     def hog_once(self, scene, enforced):
-        if enforced:
-            time.sleep(WINDOW)
         known = scene.known()
         hog = Hog(self.folder, SERVER_PROCESSOR)
         out = {}
@@ -172,8 +175,8 @@ class LoopBench:
 
     def clean(self):
         """Load without any fault: bursts, mixed lengths, idle gaps, cold starts. What is found then is no trouble."""
-        agent = eager_agent(self.folder)
-        phases, findings, decisions = [], {}, {}
+        agent = Agent(self.folder, {"policies": [str(shipped_policies(self.folder, "observe"))]}, name="clean")
+        phases, findings, decisions, own = [], {}, {}, set()
         end = time.monotonic() + self.options.minutes * 60
         server = None
         while time.monotonic() < end:
@@ -183,10 +186,13 @@ class LoopBench:
                 server = LlamaServer(self.folder, "medium")
                 pin(server.pid, SERVER_PROCESSOR)
                 agent.wait_watching(server)
+                own.add(server.pid)
                 phases.append("cold start")
             phases.append(self.phase(server))
-            findings.update({one["id"]: one for one in records(agent, "findings", last=1000)})
-            decisions.update({one["id"]: one for one in records(agent, "decisions", last=1000)})
+            findings.update({one["id"]: one for one in records(agent, "findings", last=1000)
+                             if one["process.pid"] in own})
+            decisions.update({one["id"]: one for one in records(agent, "decisions", last=1000)
+                              if one["finding"] in findings})
         requests = agent.status()["traces"]
         agent.stop()
         server.end()

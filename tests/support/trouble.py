@@ -146,7 +146,7 @@ class Load(Process):
 
 def shipped_policies(folder, mode, lease=None):
     """Copies of the shipped policies in this mode, so eager that trials can follow each other: a second's cooldown, no
-    rate to speak of, and leases of another length. Returns their folder."""
+    rate to speak of, and leases of another length; and they act on no culprit but ours. Returns their folder."""
     folder = pathlib.Path(folder) / f"policies.{mode}.{time.monotonic_ns()}"
     folder.mkdir()
     for source in sorted((ROOT / "policies").glob("*.yaml")):
@@ -154,17 +154,23 @@ def shipped_policies(folder, mode, lease=None):
         text = re.sub(r"(?m)^mode: \w+$", f"mode: {mode}", text)
         text = re.sub(r"(?m)^cooldown: .*$", "cooldown: 1s", text)
         text = re.sub(r"(?m)^rate: .*$", "rate: {count: 1000, window: 10m}", text)
+        text = text.replace("  cause: cpu_contention\n", "  cause: cpu_contention\n  culprit: {cgroup: /inferscope-*}\n")
         if lease:
             text = re.sub(r"\bfor: \w+", f"for: {lease}", text)
         (folder / source.name).write_text(text)
     return folder
 
 
-def eager_agent(folder, mode="observe", lease=None, **config):
-    """An agent with such policies, on an armed host if they enforce."""
+def watch_only(*servers):
+    """Configuration of an agent that sees no other server: whoever is armed must leave everybody else's alone."""
+    return {"watch": {"automatic": False, "include": [{"port": server.port} for server in servers]}}
+
+
+def eager_agent(folder, server, mode, lease=None, **config):
+    """An agent for this server with such policies, on an armed host if they enforce."""
     act = {"armed": mode == "enforce", "host_rate": {"count": 10000, "window": "10m"}}
-    config = {"policies": [str(shipped_policies(folder, mode, lease))], "act": act, **config}
-    return Agent(folder, config, name=f"agent{time.monotonic_ns()}")
+    config = {"policies": [str(shipped_policies(folder, mode, lease))], "act": act, **watch_only(server), **config}
+    return Agent(folder, config, name=f"agent{time.monotonic_ns()}").wait_watching(server)
 
 
 def records(agent, kind, **query):

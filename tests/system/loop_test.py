@@ -15,7 +15,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import fixtures
 from backend import Backend
 from fixtures import Agent, LlamaServer, Process, SystemTest, run_cli, wait_until
-from trouble import Cgroup, Hog, Load, eager_agent, pin, records, state_of
+from trouble import Cgroup, Hog, Load, eager_agent, pin, records, state_of, watch_only
 
 # Holds a cgroup down when the server is stopped: a lease that needs no learning to come about.
 LEASE_POLICY = """name: hold-down
@@ -59,7 +59,8 @@ class LoopTest(SystemTest):
         """Stops it and returns the finding about that."""
         known = {one["id"] for one in records(agent, "findings")}
         os.kill(self.server.pid, signal.SIGSTOP)
-        return wait_until(lambda: [one for one in records(agent, "findings") if one["id"] not in known],
+        return wait_until(lambda: [one for one in records(agent, "findings")
+                                   if one["id"] not in known and one["process.pid"] == self.server.pid],
                           "a finding", seconds=5)[0]
 
     def again(self, agent, kind, finding, **match):
@@ -93,7 +94,7 @@ class LoopTest(SystemTest):
         self.assertEqual(agent.stop(), 0)
 
     def test_policy_that_enforces_on_a_host_that_is_not_armed(self):
-        agent = self.started(eager_agent(self.folder, "enforce", act={"armed": False}))
+        agent = self.started(eager_agent(self.folder, self.server, "enforce", act={"armed": False}))
         decision = self.again(agent, "decisions", self.stop_server(agent), policy__name="stalled-server")
         self.assertEqual(decision["inferscope.decision.verdict"], "would_act")
         self.assertIn("the host is not armed", decision["inferscope.decision.reason"])
@@ -102,7 +103,7 @@ class LoopTest(SystemTest):
     def test_stopped_server_is_continued(self):
         backend = Backend()
         self.addCleanup(backend.close)
-        agent = self.started(eager_agent(self.folder, "enforce",
+        agent = self.started(eager_agent(self.folder, self.server, "enforce",
                                          export={"otlp": {"endpoint": backend.url + "/v1/traces"}}))
         finding = self.stop_server(agent)
         wait_until(lambda: state_of(self.server.pid) not in ("T", ""), "the server continued", seconds=5)
@@ -146,7 +147,8 @@ class LoopTest(SystemTest):
 
     def holding(self, name, cgroup):
         """An agent that holds the cgroup down, and the effect."""
-        config = {"policies": [str(self.policy(LEASE_POLICY, cgroup=cgroup.path))], "act": {"armed": True}}
+        config = {"policies": [str(self.policy(LEASE_POLICY, cgroup=cgroup.path))], "act": {"armed": True},
+                  **watch_only(self.server)}
         agent = self.started(Agent(self.folder, config, name=name))
         before = cgroup.values()
         effect = self.again(agent, "effects", self.stop_server(agent), effect__state="active")
@@ -208,7 +210,7 @@ class LoopTest(SystemTest):
         server = LlamaServer(self.folder, "medium")
         load = Load(self.folder, server)
         config = {"policies": [str(self.policy(NOTIFY_POLICY, url=backend.url + "/hook", secret=secret))],
-                  "act": {"armed": True}}
+                  "act": {"armed": True}, **watch_only(self.server, server)}
         agent = self.started(Agent(self.folder, config, name="webhook")).wait_watching(server)
         wait_until(lambda: server.pid in {json.loads(line)["process.pid"]
                                           for line in agent.get("/v1/in-flight").splitlines()}, "its requests in flight")
@@ -248,7 +250,7 @@ class NoisyNeighbourTest(SystemTest):
         self.addCleanup(lambda: (server.end(), place.remove()))
         place.add(server.pid)
         pin(server.pid, 0)
-        agent = eager_agent(self.folder, "enforce", lease="5s").wait_watching(server)
+        agent = eager_agent(self.folder, server, "enforce", lease="5s")
         Load(self.folder, server, "--tokens", 200, "--pause", 0, processor=1)
         time.sleep(20)  # in which the agent learns what is usual
         before = place.values()
