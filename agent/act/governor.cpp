@@ -41,7 +41,7 @@ HistoryEntry entry_of(const Action& action, const ProcessTarget& target, const s
                       const std::string& finding) {
   const std::string process = fmt::format("process {} {}", target.pid, target.start_time_ns);
   const std::string key = is_message(action)     ? fmt::format("{} by {}", process, policy)
-                          : is_of_cgroup(action) ? "cgroup " + target.cgroup
+                          : is_of_cgroup(action) ? fmt::format("cgroup {} {}", target.cgroup, target.cgroup_id)
                                                  : process;
   return {key, policy, finding, is_message(action)};
 }
@@ -153,9 +153,11 @@ void Governor::judge_attempt(Track& track, Time now, const Emit<Judgement>& judg
   const Attempt& attempt = *track.attempt;
   if (!attempt.begin) return;
   const Finding& finding = track.finding;
-  if (!track.open)  // what was over before the action began is not the action's merit
-    return conclude(track, *finding.end > *attempt.begin ? Effect::Outcome::recovered : Effect::Outcome::pending, now,
-                    judge);
+  if (!track.open) {
+    // What was over before the action began, or ended with its process, is not the action's merit.
+    const bool recovered = *finding.end > *attempt.begin && !finding.lost_sight;
+    return conclude(track, recovered ? Effect::Outcome::recovered : Effect::Outcome::pending, now, judge);
+  }
   if (finding.gap || finding.measure.time <= *attempt.begin) return;
   const policy::Verify& verify = track.policy->verify;
   if (recovered(finding.measure, verify)) return conclude(track, Effect::Outcome::recovered, now, judge);

@@ -77,6 +77,7 @@ int findings(const Options& options) {
     if (!some) return fail(some.error());
     story.insert(story.end(), some->begin(), some->end());
   }
+  sort_by_time(story);
   fmt::print("{}", finding_story(found->front(), story, isatty(STDOUT_FILENO) == 1));
   return exit_done;
 }

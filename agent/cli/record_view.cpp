@@ -3,7 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdint>
+#include <utility>
 
 #include "cli/json_line.h"
 #include "cli/terminal.h"
@@ -26,6 +28,12 @@ std::string seconds_between(std::int64_t begin, std::int64_t end) {
 
 std::string server_of(const JsonLine& finding) {
   return fmt::format("{}/{}", finding.text("process.executable.name"), finding.text("process.pid"));
+}
+
+/// A decision's time, an effect's beginning.
+std::int64_t begin_of(const JsonLine& record) {
+  const std::int64_t effect = record.integer("inferscope.effect.begin_unix_nano");
+  return effect != 0 ? effect : record.integer("time_unix_nano");
 }
 
 std::string state_of(const JsonLine& effect) {
@@ -74,6 +82,14 @@ std::string effect_row(std::string_view json, bool colour) {
       fit(effect.text("inferscope.policy.name"), 20), effect.text("inferscope.effect.problem", ""));
 }
 
+void sort_by_time(std::vector<std::string>& decisions_and_effects) {
+  std::vector<std::pair<std::int64_t, std::string>> timed;
+  for (std::string& line : decisions_and_effects) timed.emplace_back(begin_of(JsonLine(line)), std::move(line));
+  std::stable_sort(timed.begin(), timed.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  decisions_and_effects.clear();
+  for (auto& [time, line] : timed) decisions_and_effects.push_back(std::move(line));
+}
+
 std::string finding_story(std::string_view json, const std::vector<std::string>& decisions_and_effects, bool colour) {
   const JsonLine finding(json);
   if (!finding.valid()) return {};
@@ -102,7 +118,7 @@ std::string finding_story(std::string_view json, const std::vector<std::string>&
     const JsonLine one(line);
     if (!one.valid()) continue;
     const bool effect = one.text("event") == "inferscope.effect";
-    const std::int64_t time = effect ? one.integer("inferscope.effect.begin_unix_nano") : one.integer("time_unix_nano");
+    const std::int64_t time = begin_of(one);
     out += fmt::format("  {} {:<8} {}\n", clock_time(time), effect ? "effect" : "decision", one.text("text"));
     if (const std::int64_t end = one.integer("inferscope.effect.end_unix_nano"); effect && end > time)
       out += fmt::format("  {} {:<8} {}\n", clock_time(end), "undone", state_of(one));

@@ -82,7 +82,7 @@ class Detect::Impl {
   void finish(Time now, const Emit<FindingUpdate>& emit) {
     judge_until(now, emit);
     begin(now, emit);
-    book_.close_all("the agent stopped watching");
+    book_.lose_sight_of_all("the agent stopped watching");
   }
 
   [[nodiscard]] StageStats stats() const { return book_.stats(); }
@@ -131,7 +131,7 @@ class Detect::Impl {
     if (found == servers_.end()) return;
     std::vector<Finding*> open;
     book_.each(found->second, [&open](Finding& finding) { open.push_back(&finding); });
-    for (Finding* finding : open) book_.close(*finding, "its process ended");
+    for (Finding* finding : open) book_.lose_sight(*finding, "its process ended");
     Context context = this->context();
     for (const auto& detector : detectors_) detector->on_exited(found->second, exited, context);
     forget(found);

@@ -73,14 +73,19 @@ class DownDetector : public Detector {
 
   void tick(Context& context) override {
     while (!ended_.empty() && elapsed(ended_.front().time, context.now) > wait_for_return) {
-      close(ended_.front(), "it did not come back", context);
+      const Ended& gone = ended_.front();
+      if (Finding* finding = context.book.find(Finding::Kind::down, gone.server, gone.topic))
+        context.book.lose_sight(*finding, "it did not come back");
       ended_.erase(ended_.begin());
     }
   }
 
   void tick(Server& server, Context& context) override {
     Finding* finding = context.book.find(Finding::Kind::down, server, accepting);
-    const double waiting = not_accepted(server, context.now);
+    // Of a stopped one it is a stall.
+    const Cause::Kind held = explain(server, context.now).kind;
+    const bool stalled = held == Cause::Kind::stopped || held == Cause::Kind::frozen;
+    const double waiting = stalled ? 0 : not_accepted(server, context.now);
     if (waiting == 0) {
       if (finding) context.book.close(*finding, "connections are accepted again");
       return;

@@ -30,8 +30,9 @@ constexpr Duration stale_after = std::chrono::seconds(60);
 bool is_failure(const RequestTrace& trace) {
   const int status = trace.exchange.response.status;
   if (status >= 400 && status < 500) return status == 408 || status == 429;
-  return trace.outcome == Outcome::error || trace.exchange.ending == Exchange::Ending::server_closed ||
-         trace.exchange.ending == Exchange::Ending::process_exited;
+  // That its process ended is another finding.
+  return trace.exchange.ending != Exchange::Ending::process_exited &&
+         (trace.outcome == Outcome::error || trace.exchange.ending == Exchange::Ending::server_closed);
 }
 
 class ErrorDetector : public Detector {

@@ -189,10 +189,10 @@ class SlowDetector : public Detector {
     Finding* finding = context.book.find(Finding::Kind::slow, server, topic);
     if (!finding) return;
     if (elapsed(series.last, context.now) > no_load_after) {
-      context.book.close(*finding, "no load to judge it by");
+      context.book.lose_sight(*finding, "no load to judge it by");
     } else if (elapsed(finding->begin, context.now) > new_normal_after) {
       server.baselines.erase(finding->model);
-      context.book.close(*finding, "it has become usual");
+      context.book.lose_sight(*finding, "it has become usual");
     } else if (explain_anew(*finding, server, context.now)) {
       raise_confidence(*finding);
       context.book.changed(*finding);

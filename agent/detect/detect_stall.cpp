@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "detect/cause.h"
@@ -72,10 +73,15 @@ class StallDetector : public Detector {
  public:
   void tick(Server& server, Context& context) override {
     Finding* finding = context.book.find(Finding::Kind::stall, server, "");
-    if (server.requests.empty() && !finding) return;
+    const double waiting = clients_of_held(server);
+    if (server.requests.empty() && waiting == 0 && !finding) return;
     const Cause cause = explain(server, context.now);
     std::size_t working = 0;
     std::vector<Silence> silent = silences(server, cause, context.now, working);
+    if (silent.empty() && waiting > 0) {
+      if (!finding) turned_away(server, cause, waiting, context);
+      return;
+    }
     if (silent.empty()) {
       if (finding) context.book.close(*finding, "tokens flow again or the requests ended");
       return;
@@ -112,6 +118,28 @@ class StallDetector : public Detector {
       if (seconds > limit) silent.push_back({&request, since, seconds, limit});
     }
     return silent;
+  }
+
+  /// Clients that wait to be accepted by a process that has been stopped or frozen for some time; 0: none.
+  static double clients_of_held(const Server& server) {
+    if (server.samples.empty()) return 0;
+    const auto is_held = [](const ProcessSample& one) { return one.state == 'T' || one.state == 't' || one.frozen; };
+    const auto& [newest, last] = server.samples.back();
+    Time since = newest;
+    for (auto it = server.samples.rbegin(); it != server.samples.rend() && is_held(it->second); ++it) since = it->first;
+    return to_seconds(elapsed(since, newest)) >= held_least ? last.waiting_connections : 0;
+  }
+
+  /// No request is in flight, but those that come are not even taken.
+  static void turned_away(const Server& server, const Cause& cause, double waiting, Context& context) {
+    Finding draft{.kind = Finding::Kind::stall, .begin = server.samples.back().first};
+    draft.confidence = confidence_of(cause);
+    draft.cause = cause;
+    draft.measure = {2, 1, "1", context.now};
+    draft.summary = fmt::format("{} takes no requests: {} clients wait", clean_text(server.process.name, 64), waiting);
+    draft.evidence = {{"waiting_connections", waiting, 0.0, "{connection}"}};
+    if (Finding* finding = context.book.open(server, "", std::move(draft), context.unix_minus_kernel_ns))
+      context.book.changed(*finding);
   }
 
   static double confidence_of(const Cause& cause) {

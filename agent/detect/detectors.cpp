@@ -21,9 +21,13 @@ Detectors make_detectors() {
 
 bool explain_anew(Finding& finding, const Server& server, Time now) {
   Cause cause = explain(server, now);
-  const bool says_more = cause.kind > Cause::Kind::none &&
-                         (cause.kind != finding.cause.kind || (cause.culprit && !finding.cause.culprit) ||
-                          cause.share > finding.cause.share + 0.05);
+  // Who was named first stays named, unless another one explains much more: an action may already rest on it.
+  const bool same_kind = cause.kind == finding.cause.kind;
+  const bool other_culprit =
+      same_kind && finding.cause.culprit && cause.culprit && cause.culprit->pid != finding.cause.culprit->pid;
+  const double more = other_culprit ? 0.3 : 0.05;
+  const bool says_more = cause.kind > Cause::Kind::none && (!same_kind || (cause.culprit && !finding.cause.culprit) ||
+                                                            cause.share > finding.cause.share + more);
   const bool first_word = finding.cause.kind == Cause::Kind::unknown && cause.kind == Cause::Kind::none;
   if (!says_more && !first_word) return false;
   finding.cause = std::move(cause);

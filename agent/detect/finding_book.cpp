@@ -72,21 +72,26 @@ void FindingBook::changed(Finding& finding, bool measure_only) {
   if (emit_) (*emit_)({first ? FindingUpdate::Kind::opened : FindingUpdate::Kind::updated, finding, now_});
 }
 
-void FindingBook::close_entry(std::map<Key, Entry>::iterator entry, const std::string& how) {
+void FindingBook::close_entry(std::map<Key, Entry>::iterator entry, const std::string& how, bool lost_sight) {
   Finding finding = std::move(entry->second.finding);
   open_.erase(entry);
   finding.end = now_;
+  finding.lost_sight = lost_sight;
   if (!how.empty()) finding.summary += "; " + how;
   ++stats_.out;
   if (emit_) (*emit_)({FindingUpdate::Kind::closed, finding, now_});
 }
 
 void FindingBook::close(Finding& finding, const std::string& how) {
-  if (const auto entry = entry_of(finding); entry != open_.end()) close_entry(entry, how);
+  if (const auto entry = entry_of(finding); entry != open_.end()) close_entry(entry, how, false);
 }
 
-void FindingBook::close_all(const std::string& how) {
-  while (!open_.empty()) close_entry(open_.begin(), how);
+void FindingBook::lose_sight(Finding& finding, const std::string& why) {
+  if (const auto entry = entry_of(finding); entry != open_.end()) close_entry(entry, why, true);
+}
+
+void FindingBook::lose_sight_of_all(const std::string& why) {
+  while (!open_.empty()) close_entry(open_.begin(), why, true);
 }
 
 void FindingBook::each(const Server& server, const std::function<void(Finding&)>& see) {

@@ -40,8 +40,11 @@ class FindingBook {
   void concern(Finding& finding, const OpenRequest& request);
   /// Tells that members changed, at most twice a second for the measure alone.
   void changed(Finding& finding, bool measure_only = false);
+  /// The trouble is over.
   void close(Finding& finding, const std::string& how);
-  void close_all(const std::string& how);
+  /// Whether it is over cannot be seen any more.
+  void lose_sight(Finding& finding, const std::string& why);
+  void lose_sight_of_all(const std::string& why);
 
   /// Calls `see` for each open finding of the server.
   void each(const Server& server, const std::function<void(Finding&)>& see);
@@ -56,7 +59,7 @@ class FindingBook {
     std::optional<Time> told{};
   };
 
-  void close_entry(std::map<Key, Entry>::iterator entry, const std::string& how);
+  void close_entry(std::map<Key, Entry>::iterator entry, const std::string& how, bool lost_sight);
   std::map<Key, Entry>::iterator entry_of(const Finding& finding);
 
   NameRequest name_request_;

@@ -92,6 +92,7 @@ inline constexpr Name finding_ratio = "inferscope.finding.ratio";
 inline constexpr Name finding_unit = "inferscope.finding.unit";
 inline constexpr Name finding_evidence = "inferscope.finding.evidence";
 inline constexpr Name finding_begin = "inferscope.finding.begin_unix_nano";
+inline constexpr Name finding_detected = "inferscope.finding.detected_unix_nano";
 inline constexpr Name finding_end = "inferscope.finding.end_unix_nano";
 inline constexpr Name finding_trace_ids = "inferscope.finding.trace_ids";
 inline constexpr Name finding_span_ids = "inferscope.finding.span_ids";

@@ -78,6 +78,7 @@ struct Finding {
   Time begin{};     ///< of the trouble, as far as can be told afterwards
   Time detected{};  ///< when the finding was opened
   std::optional<Time> end{};
+  bool lost_sight = false;  ///< it ended with its process or with our watching, not because the trouble was over
   std::int64_t unix_minus_kernel_ns = 0;
 
   double confidence = 0;  ///< 0 to 1

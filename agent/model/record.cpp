@@ -104,6 +104,7 @@ Record record_of(const FindingUpdate& update) {
   out.text(attribute::finding_state, record.open ? "open" : "over");
   out.number(attribute::finding_confidence, finding.confidence);
   out.number(attribute::finding_begin, to_unix(finding.begin, finding.unix_minus_kernel_ns));
+  out.number(attribute::finding_detected, to_unix(finding.detected, finding.unix_minus_kernel_ns));
   if (finding.end) out.number(attribute::finding_end, to_unix(*finding.end, finding.unix_minus_kernel_ns));
   out.number(attribute::process_pid, finding.server.pid);
   out.text(attribute::process_executable_name, finding.server.name);

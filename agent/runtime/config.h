@@ -47,7 +47,7 @@ struct Config {
   /// What the host allows. Without it every policy observes.
   struct Act {
     bool armed = false;
-    std::size_t effects_at_once = 1;
+    std::size_t effects_at_once = 2;  ///< a lease on a neighbour must not keep a stopped server waiting
     std::uint32_t host_rate_count = 6;
     Duration host_rate_window = std::chrono::minutes(10);
     std::vector<std::string> never_touch{};  ///< beside those compiled in

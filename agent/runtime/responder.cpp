@@ -151,7 +151,15 @@ void Responder::decided(const Decision& decision) {
   if (decision.verdict == Decision::Verdict::refused || !actuator_) return;
   Effect effect = actuator_->apply(decision, now_);
   if (decision.action.kind == Action::Kind::notify && decision.verdict == Decision::Verdict::act) notify(decision);
-  if (effects_.size() < effects_kept) effects_[effect.id] = effect;
+  if (effects_.size() >= effects_kept)  // room for it in the place of one that nobody judged
+    if (const auto ended = std::find_if(effects_.begin(), effects_.end(),
+                                        [](const auto& one) {
+                                          return one.second.state != Effect::State::active &&
+                                                 one.second.state != Effect::State::stuck;
+                                        });
+        ended != effects_.end())
+      effects_.erase(ended);
+  effects_[effect.id] = effect;
   changed(std::move(effect));
 }
 

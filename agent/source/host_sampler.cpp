@@ -118,13 +118,16 @@ HostSampler::HostSampler(fs::path proc, proc::CgroupMounts mounts)
     : proc_(std::move(proc)), mounts_(std::move(mounts)) {}
 
 void HostSampler::follow(Pid pid) {
-  auto target = process_target(pid, mounts_, proc_);
-  if (!target) return;
-  Followed& followed = followed_[pid];
-  followed = {.target = std::move(*target)};
-  const auto lines = proc::read_cgroups(proc_ / std::to_string(pid));
+  if (auto target = process_target(pid, mounts_, proc_)) followed_[pid] = {.target = std::move(*target)};
+}
+
+/// Processes are moved after they were started, by container runtimes among others.
+void HostSampler::look_at_cgroups(Followed& followed) const {
+  const auto lines = proc::read_cgroups(proc_ / std::to_string(followed.target.pid));
   followed.cpu = mounts_.place_of(lines, "cpu").value_or(proc::CgroupPlace{});
   followed.freezer = mounts_.place_of(lines, "freezer").value_or(proc::CgroupPlace{});
+  followed.target.cgroup = followed.cpu.path;
+  followed.target.cgroup_id = followed.cpu.version == 0 ? 0 : proc::cgroup_id(followed.cpu);
 }
 
 void HostSampler::forget(Pid pid) {
@@ -169,7 +172,10 @@ bool HostSampler::sample_one(Followed& followed, Time now, ProcessSample& sample
   const fs::path folder = proc_ / std::to_string(followed.target.pid);
   const auto stat = proc::read_stat(folder);
   if (!stat || stat->start_time_ns != followed.target.start_time_ns) return false;
-  if (now >= followed.next_look) look_at_threads(followed, now);
+  if (now >= followed.next_look) {
+    look_at_threads(followed, now);
+    look_at_cgroups(followed);
+  }
   const std::string text = proc::read_text(folder / "task" / std::to_string(followed.busiest) / "schedstat");
   const auto blank = text.find(' ');
   Thread thread = followed.before;

@@ -51,6 +51,7 @@ class HostSampler {
   };
 
   void look_at_threads(Followed& followed, Time now) const;
+  void look_at_cgroups(Followed& followed) const;
   bool sample_one(Followed& followed, Time now, ProcessSample& sample);
   void find_rivals(std::vector<ProcessSample>& samples, Time now);
 

@@ -115,6 +115,16 @@ TEST(Verify, WorseIsUndoneAndIsTheEnd) {
   }
 }
 
+TEST(Verify, AFindingThatEndedWithItsProcessIsNobodysMerit) {
+  Trial trial({continues()});
+  auto one = finding("f");
+  trial.tell(one);
+  trial.wait(milliseconds(100));
+  one.lost_sight = true;
+  trial.close(one);
+  EXPECT_EQ(trial.judged(), "");
+}
+
 TEST(Verify, WithoutAUsualValueOnlyTheEndOfTheFindingTells) {
   auto one = slow();
   one.measure.usual = 0;

@@ -56,7 +56,8 @@ TEST(Detect, EachOpenedFindingIsClosedOnce) {
   EXPECT_EQ(play.detect().stats().held, 1u);
   play.finish();
   EXPECT_EQ(play.opened().size(), 1u);
-  EXPECT_EQ(play.closed().size(), 1u);
+  ASSERT_EQ(play.closed().size(), 1u);
+  EXPECT_TRUE(play.closed()[0].finding.lost_sight);
   EXPECT_TRUE(play.detect().stats().balanced());
   EXPECT_EQ(play.detect().stats().held, 0u);
 }

@@ -73,6 +73,7 @@ TEST(Down, OtherFindingsOfAProcessEndWithIt) {
   play.event(ProcessExited{100, 0, 9});
   ASSERT_EQ(play.closed().size(), 1u);
   EXPECT_NE(play.closed()[0].finding.summary.find("its process ended"), std::string::npos);
+  EXPECT_TRUE(play.closed()[0].finding.lost_sight) << "nobody made it better";
 }
 
 TEST(Down, ClientsThatNobodyAcceptsAreTold) {
@@ -127,6 +128,12 @@ TEST(Errors, CutResponsesAreFailures) {
   Play play;
   for (ConnectionId id = 1; id <= 4; ++id) request(play, id, 200, Exchange::Ending::server_closed);
   EXPECT_EQ(play.opened().size(), 1u);
+}
+
+TEST(Errors, ThatItsProcessEndedIsAnotherFinding) {
+  Play play;
+  for (ConnectionId id = 1; id <= 6; ++id) request(play, id, 0, Exchange::Ending::process_exited);
+  EXPECT_TRUE(play.all().empty());
 }
 
 TEST(Errors, ClientsMistakesAreNone) {

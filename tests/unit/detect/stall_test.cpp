@@ -71,6 +71,27 @@ TEST(Stall, AnIdleServerThatIsStoppedIsNoTrouble) {
   EXPECT_TRUE(play.all().empty());
 }
 
+TEST(Stall, AStoppedServerThatLeavesClientsWaitingIsFound) {
+  Play play;
+  play.sampled();
+  play.serve(1, 30, milliseconds(20));
+  play.facts.state = 'T';
+  play.wait(milliseconds(1000));
+  EXPECT_TRUE(play.all().empty());
+  play.facts.waiting_connections = 2;
+  play.wait(milliseconds(400));
+  ASSERT_EQ(play.opened().size(), 1u);
+  EXPECT_EQ(play.opened()[0].finding.kind, Finding::Kind::stall);
+  EXPECT_EQ(play.opened()[0].finding.cause.kind, Cause::Kind::stopped);
+  play.wait(milliseconds(5000));
+  EXPECT_EQ(play.opened().size(), 1u) << "and it is not told a second time as a server that is down";
+  play.facts.state = 'S';
+  play.facts.waiting_connections = 0;
+  play.wait(milliseconds(400));
+  ASSERT_EQ(play.closed().size(), 1u);
+  EXPECT_FALSE(play.closed()[0].finding.lost_sight);
+}
+
 TEST(Stall, UnexplainedSilenceTakesLonger) {
   Play play;
   play.sampled();

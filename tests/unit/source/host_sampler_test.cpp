@@ -105,6 +105,19 @@ TEST(HostSampler, FollowsTheBusiestThread) {
   EXPECT_EQ(sample->ran, milliseconds(100));
 }
 
+TEST(HostSampler, FollowsAProcessToAnotherCgroup) {
+  Sampling one;
+  ASSERT_EQ(one.take()->process.cgroup, "/s");
+  one.host.write("proc/100/cgroup", "4:cpu,cpuacct:/moved\n5:freezer:/moved\n");
+  one.host.write("cgroup/cpu/moved/cpu.stat", "throttled_time 0\n");
+  one.host.write("cgroup/freezer/moved/freezer.state", "FROZEN\n");
+  (void)one.take(milliseconds(2000));
+  const auto sample = one.take();
+  EXPECT_EQ(sample->process.cgroup, "/moved");
+  EXPECT_NE(sample->process.cgroup_id, 0u);
+  EXPECT_TRUE(sample->frozen);
+}
+
 TEST(HostSampler, NamesWhoHadTheProcessor) {
   Sampling one;
   one.host.process(200, "elsewhere", 'R', 0, 1);
