@@ -235,6 +235,7 @@ TEST(Refusal, TwoProcessesOfACgroupAreOneTarget) {
   trial.close(finding("f", 100, 200));
   auto sibling = finding("g", 100, 201);
   sibling.cause.culprit->cgroup = "/batch200";
+  sibling.cause.culprit->cgroup_id = 200;
   trial.tell(sibling);
   EXPECT_EQ(trial.said(), "act cooldown");
 }
