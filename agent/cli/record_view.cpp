@@ -83,8 +83,12 @@ std::string effect_row(std::string_view json, bool colour) {
 }
 
 void sort_by_time(std::vector<std::string>& decisions_and_effects) {
+  // In milliseconds, as they are shown: of one moment, the decision stands before its effect.
   std::vector<std::pair<std::int64_t, std::string>> timed;
-  for (std::string& line : decisions_and_effects) timed.emplace_back(begin_of(JsonLine(line)), std::move(line));
+  for (std::string& line : decisions_and_effects) {
+    const std::int64_t time = begin_of(JsonLine(line)) / 1'000'000;
+    timed.emplace_back(time, std::move(line));
+  }
   std::stable_sort(timed.begin(), timed.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
   decisions_and_effects.clear();
   for (auto& [time, line] : timed) decisions_and_effects.push_back(std::move(line));
