@@ -32,6 +32,8 @@ constexpr int calm_windows = 2;
 constexpr Duration no_load_after = std::chrono::seconds(15);
 /// What has lasted for so long is usual from now on.
 constexpr Duration new_normal_after = std::chrono::minutes(15);
+/// A host on which somebody is always in the way has nothing better to be judged by.
+constexpr Duration always_disturbed_after = std::chrono::minutes(10);
 constexpr const char* per_token_topic = "time_per_output_token";
 constexpr const char* first_token_topic = "time_to_first_token";
 
@@ -100,7 +102,15 @@ class SlowDetector : public Detector {
   struct State {
     std::map<std::string, Window> windows{};  ///< by model
     std::map<std::string, Series> series{};   ///< by topic and model
+    std::optional<Time> calm{};               ///< when nothing disturbed the server, last
   };
+
+  /// What is measured while others hold the processor, or the server is held itself, is not what is usual.
+  static bool undisturbed(const Server& server, State& state, Time now) {
+    const bool calm = explain(server, now).kind <= Cause::Kind::none;
+    if (calm || !state.calm) state.calm = now;
+    return calm || elapsed(*state.calm, now) > always_disturbed_after;
+  }
 
   static Key key_of(const Server& server) { return {server.process.pid, server.process.start_time_ns}; }
 
@@ -121,8 +131,9 @@ class SlowDetector : public Detector {
     const std::string topic = model.empty() ? measure : fmt::format("{} {}", measure, model);
     Series& series = state.series[topic];
     const auto usual = baseline.usual(load);
+    const bool learns = undisturbed(server, state, context.now);
     if (!usual) {
-      baseline.learn(load, seconds);
+      if (learns) baseline.learn(load, seconds);
       return;
     }
     const double z = usual->residual(seconds);
@@ -150,7 +161,7 @@ class SlowDetector : public Detector {
       series = {};
     }
     // What is far off must not become usual.
-    if (std::abs(z) < 4) baseline.learn(load, seconds);
+    if (learns && std::abs(z) < 4) baseline.learn(load, seconds);
   }
 
   static void open(Server& server, const std::string& topic, const char* measure, const std::string& model,

@@ -83,6 +83,23 @@ TEST(Slow, OneLongPauseIsNoShift) {
   EXPECT_TRUE(play.all().empty());
 }
 
+TEST(Slow, WhatIsMeasuredUnderContentionDoesNotBecomeUsual) {
+  Play play;
+  play.sampled();
+  learn(play);
+  for (int round = 0; round < 12; ++round) {
+    const std::size_t before = play.opened().size();
+    play.facts.waited = milliseconds(90);
+    play.open(90);
+    play.tokens(120, milliseconds(32));
+    EXPECT_GT(play.opened().size(), before) << "round " << round;
+    play.close(90);
+    play.facts.waited = {};
+    play.wait(milliseconds(2000));
+    play.serve(91, 60, milliseconds(20));
+  }
+}
+
 TEST(Slow, FasterIsNoTroubleAndIsLearned) {
   Play play;
   learn(play);
