@@ -191,7 +191,6 @@ class Detect::Impl {
     const double gap = request.last_token ? to_seconds(elapsed(*request.last_token, update.time)) : 0;
     if (!request.first_token) request.first_token = update.time;
     request.last_token = update.time;
-    server.last_token = update.time;
     ++request.tokens;
     if (gap > 0) {
       server.gaps.add(gap);

@@ -46,7 +46,6 @@ struct Server {
   std::deque<std::pair<Time, ProcessSample>> samples{};  ///< newest last
   QuantileSketch gaps{};                                 ///< between tokens of any request, seconds
   std::map<std::string, Baselines> baselines{};          ///< by model; a client may name any
-  std::optional<Time> last_token{};                      ///< of any request
   std::optional<Time> last_accept{};                     ///< a client's connection was accepted
   std::optional<Time> last_loss{};                       ///< events were lost; what was going on then is not known
   std::uint64_t calls = 0;                               ///< inference requests so far
