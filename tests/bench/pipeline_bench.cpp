@@ -21,6 +21,8 @@ class Script {
   void open(ConnectionId id) {
     positions_[0] = positions_[1] = sequences_[0] = sequences_[1] = 0;
     id_ = id;
+    // Known as a server, so that its requests are judged as well.
+    add(ProcessStarted{.pid = 100, .start_time_ns = 1, .name = "server"});
     add(ConnectionOpened{.connection = {.id = id,
                                         .pid = 100,
                                         .fd = 5,
