@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "act/change.h"
+#include "core/clock.h"
 #include "core/log.h"
 
 namespace inferscope::act {
@@ -25,14 +26,6 @@ std::string new_id() {
   std::uint64_t number = 0;
   if (getrandom(&number, sizeof(number), 0) != sizeof(number)) number = static_cast<std::uint64_t>(clock());
   return fmt::format("{:016x}", number);
-}
-
-std::int64_t unix_minus_kernel_ns() {
-  timespec unix_time{};
-  timespec kernel_time{};
-  clock_gettime(CLOCK_REALTIME, &unix_time);
-  clock_gettime(CLOCK_MONOTONIC, &kernel_time);
-  return (unix_time.tv_sec - kernel_time.tv_sec) * 1'000'000'000 + unix_time.tv_nsec - kernel_time.tv_nsec;
 }
 
 }  // namespace
@@ -78,7 +71,7 @@ void Actuator::check_host() {
 
 Effect Actuator::apply(const Decision& decision, Time now) {
   Effect effect{.id = new_id(), .decision = decision, .begin = now, .lease_until = now};
-  effect.unix_minus_kernel_ns = unix_minus_kernel_ns();
+  effect.unix_minus_kernel_ns = unix_minus_kernel_now_ns();
   if (const auto status = carry_out(effect, now); !status) {
     effect.state = Effect::State::failed;
     effect.ended_by = Effect::EndedBy::none;

@@ -7,6 +7,7 @@
 #include <utility>
 #include <variant>
 
+#include "core/hash.h"
 #include "model/time_math.h"
 #include "policy/describe.h"
 
@@ -49,15 +50,11 @@ HistoryEntry entry_of(const Decision& decision) {
   return entry_of(decision.action, decision.target, decision.policy, decision.finding);
 }
 
-/// FNV-1a, then the finaliser of splitmix64 (Steele, Lea, Flood 2014): the same decision has the same id in a replay.
+/// The same decision has the same id in a replay.
 std::string id_of(const Decision& decision) {
   const std::string text = fmt::format("{}\n{}\n{}\n{}\n{}\n{}", decision.finding, decision.policy, decision.step,
                                        to_ns(decision.time), name_of(decision.verdict), decision.reason);
-  std::uint64_t x = 0xcbf29ce484222325U;
-  for (const char c : text) x = (x ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
-  x = (x ^ (x >> 30U)) * 0xbf58476d1ce4e5b9U;
-  x = (x ^ (x >> 27U)) * 0x94d049bb133111ebU;
-  return fmt::format("{:016x}", x ^ (x >> 31U));
+  return fmt::format("{:016x}", mixed(fnv1a(text)));
 }
 
 ProcessTarget target_of(const policy::Step& step, const Finding& finding) {

@@ -5,7 +5,6 @@
 #include <poll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,6 +12,7 @@
 #include <thread>
 
 #include "act/journal_record.h"
+#include "core/clock.h"
 #include "core/log.h"
 
 namespace inferscope::act {
@@ -24,12 +24,6 @@ constexpr Duration grace = std::chrono::seconds(2);  // for the agent to end its
 constexpr int poll_ms = 500;
 constexpr int tries = 20;
 constexpr Duration between_tries = std::chrono::milliseconds(250);
-
-Time now() {
-  timespec time{};
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return Time{std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec)};
-}
 
 }  // namespace
 
@@ -92,7 +86,7 @@ Status run_guard(const HostRoots& roots, int channel) {
       if (count == 0 || (count < 0 && errno != EAGAIN && errno != EINTR)) break;
       if (count > 0) guard.on(std::string_view(message).substr(0, static_cast<std::size_t>(count)));
     }
-    guard.tick(now());
+    guard.tick(kernel_now());
   }
   for (int i = 0; !guard.undo_all(); ++i) {
     if (i == tries) return Error{"the guardian could not undo all", "the agent tries again at its next start"};

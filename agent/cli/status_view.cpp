@@ -14,6 +14,11 @@ std::uint64_t number(const Value& object, const char* key) {
   return found != object.MemberEnd() && found->value.IsUint64() ? found->value.GetUint64() : 0;
 }
 
+double real(const Value& object, const char* key) {
+  const auto found = object.FindMember(key);
+  return found != object.MemberEnd() && found->value.IsNumber() ? found->value.GetDouble() : 0.0;
+}
+
 std::string words(const Value& object, const char* key) {
   const auto found = object.FindMember(key);
   return found != object.MemberEnd() && found->value.IsString() ? found->value.GetString() : "";
@@ -47,10 +52,8 @@ std::string status_text(std::string_view json) {
   rapidjson::Document status;
   status.Parse<rapidjson::kParseIterativeFlag>(json.data(), json.size());
   if (status.HasParseError() || !status.IsObject()) return "  its answer cannot be read\n";
-  const auto uptime = status.FindMember("uptime_seconds");
   std::string text =
-      fmt::format("  running for {:.0f} s, {} processes watched, {} traces; {}\n\n",
-                  uptime != status.MemberEnd() && uptime->value.IsNumber() ? uptime->value.GetDouble() : 0.0,
+      fmt::format("  running for {:.0f} s, {} processes watched, {} traces; {}\n\n", real(status, "uptime_seconds"),
                   number(status, "watched_processes"), number(status, "traces"), words(status, "acting"));
   if (const Value* kernel = member(status, "kernel")) text += "Kernel side\n" + counters_text(*kernel) + "\n";
   if (const Value* stages = member(status, "stages")) {

@@ -5,15 +5,14 @@
 #include <cstddef>
 #include <span>
 
+#include "core/hash.h"
+
 namespace inferscope::correlate {
 namespace {
 
-/// The finaliser of splitmix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014).
+/// One step of splitmix64: other than its finaliser alone, it does not leave 0 as it is.
 constexpr std::uint64_t mix(std::uint64_t x) {
-  x += 0x9e3779b97f4a7c15U;
-  x = (x ^ (x >> 30U)) * 0xbf58476d1ce4e5b9U;
-  x = (x ^ (x >> 27U)) * 0x94d049bb133111ebU;
-  return x ^ (x >> 31U);
+  return mixed(x + 0x9e3779b97f4a7c15U);
 }
 
 std::uint64_t mix(const IdSeed& seed, std::uint64_t salt) {
@@ -71,9 +70,7 @@ SpanId make_call_span_id(const IdSeed& seed) {
 
 std::uint64_t hash_of(std::string_view text) {
   if (text.empty()) return 0;
-  std::uint64_t hash = 0xcbf29ce484222325U;  // FNV-1a, then mixed
-  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
-  hash = mix(hash);
+  const std::uint64_t hash = mix(fnv1a(text));
   return hash == 0 ? 1 : hash;
 }
 

@@ -123,10 +123,9 @@ class StallDetector : public Detector {
   /// Clients that wait to be accepted by a process that has been stopped or frozen for some time; 0: none.
   static double clients_of_held(const Server& server) {
     if (server.samples.empty()) return 0;
-    const auto is_held = [](const ProcessSample& one) { return one.state == 'T' || one.state == 't' || one.frozen; };
     const auto& [newest, last] = server.samples.back();
     Time since = newest;
-    for (auto it = server.samples.rbegin(); it != server.samples.rend() && is_held(it->second); ++it) since = it->first;
+    for (auto it = server.samples.rbegin(); it != server.samples.rend() && it->second.held(); ++it) since = it->first;
     return to_seconds(elapsed(since, newest)) >= held_least ? last.waiting_connections : 0;
   }
 

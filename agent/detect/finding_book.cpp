@@ -7,6 +7,7 @@
 #include <string_view>
 #include <utility>
 
+#include "core/hash.h"
 #include "model/time_math.h"
 
 namespace inferscope::detect {
@@ -14,11 +15,9 @@ namespace {
 
 constexpr Duration measure_interval = std::chrono::milliseconds(500);
 
-/// FNV-1a (Fowler, Noll, Vo): an id only has to be the same in a replay and different from others.
+/// An id only has to be the same in a replay and different from others.
 std::string make_id(std::string_view text) {
-  std::uint64_t hash = 0xcbf29ce484222325;
-  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
-  return fmt::format("{:016x}", hash);
+  return fmt::format("{:016x}", fnv1a(text));
 }
 
 }  // namespace

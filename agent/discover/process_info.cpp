@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "core/proc_stat.h"
+#include "core/tcp_sockets.h"
 
 namespace inferscope::discover {
 namespace {
@@ -32,23 +33,6 @@ std::optional<Number> parse(std::string_view text, int base = 10) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number, base);
   if (error != std::errc() || end == text.data()) return std::nullopt;
   return number;
-}
-
-/// Inode and port of each listening socket of /proc/net/tcp and tcp6.
-void parse_tcp_listeners(const std::string& text, std::map<std::uint64_t, std::uint16_t>& listeners) {
-  std::istringstream lines(text);
-  std::string line;
-  std::getline(lines, line);
-  while (std::getline(lines, line)) {
-    std::istringstream fields(line);
-    std::string slot, local, remote, state, queues, timer, retransmits, uid, timeout, inode;
-    fields >> slot >> local >> remote >> state >> queues >> timer >> retransmits >> uid >> timeout >> inode;
-    const auto colon = local.rfind(':');
-    if (state != "0A" || colon == std::string::npos) continue;
-    const auto port = parse<std::uint16_t>(std::string_view(local).substr(colon + 1), 16);
-    const auto number = parse<std::uint64_t>(inode);
-    if (port && number) listeners[*number] = *port;
-  }
 }
 
 /// /proc/net/unix: flag 0x10000 (SO_ACCEPTCON) marks a listener.
@@ -114,8 +98,8 @@ const ProcReader::Listeners& ProcReader::listeners_of(Pid pid) {
   const fs::path folder = root_ / std::to_string(pid);
   const auto [entry, added] = sockets_.try_emplace(read_link(folder / "ns/net"));
   if (added) {
-    parse_tcp_listeners(read_file(folder / "net/tcp"), entry->second);
-    parse_tcp_listeners(read_file(folder / "net/tcp6"), entry->second);
+    for (const auto& listener : proc::TcpSockets(folder).read(proc::TcpRole::listener))
+      entry->second[listener.inode] = listener.port;
     parse_unix_listeners(read_file(folder / "net/unix"), entry->second);
   }
   return entry->second;

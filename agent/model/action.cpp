@@ -62,9 +62,6 @@ std::string_view name_of(Effect::Outcome outcome) {
 std::optional<Action::Kind> action_kind_of(std::string_view name) {
   return value_in(action_names, name);
 }
-std::optional<Effect::State> effect_state_of(std::string_view name) {
-  return value_in(state_names, name);
-}
 std::optional<int> signal_of(std::string_view name) {
   if (name.starts_with("SIG")) name.remove_prefix(3);
   return value_in(signal_names, name);

@@ -94,7 +94,6 @@ std::string_view name_of(Effect::State state);
 std::string_view name_of(Effect::EndedBy by);
 std::string_view name_of(Effect::Outcome outcome);
 std::optional<Action::Kind> action_kind_of(std::string_view name);
-std::optional<Effect::State> effect_state_of(std::string_view name);
 /// "SIGTERM" or "TERM" of a signal an action may send; nullopt for any other.
 std::optional<int> signal_of(std::string_view name);
 std::string_view signal_name(int signal);  ///< "TERM"; empty for any other

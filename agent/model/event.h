@@ -107,8 +107,13 @@ struct ProcessSample {
   Duration ran{};        ///< that thread, on a processor
   Duration waited{};     ///< that thread, ready to run but not on a processor
   Duration throttled{};  ///< its cgroup had used up its quota
-  std::uint32_t waiting_connections = 0;  ///< established, but not accepted yet, at all its TCP listeners
-  std::optional<Rival> rival{};           ///< looked for only when the thread waited for long
+  /// Established, but not accepted yet, at all its TCP listeners. While it is held, also those with bytes that it has
+  /// not read.
+  std::uint32_t waiting_connections = 0;
+  std::optional<Rival> rival{};  ///< looked for only when the thread waited for long
+
+  /// It cannot do anything.
+  [[nodiscard]] bool held() const { return state == 'T' || state == 't' || frozen; }
 };
 
 struct Event {

@@ -4,13 +4,12 @@
 #include <algorithm>
 #include <charconv>
 #include <chrono>
-#include <ctime>
-#include <sstream>
 #include <string>
 #include <string_view>
 #include <system_error>
 #include <utility>
 
+#include "core/clock.h"
 #include "core/proc_stat.h"
 #include "model/proc_target.h"
 #include "model/time_math.h"
@@ -23,9 +22,11 @@ constexpr Duration thread_look_interval = std::chrono::seconds(2);
 /// A thread that waits for more than this share of its time is worth asking who has its processor.
 constexpr double contended_share = 0.1;
 constexpr Duration rival_window_least = std::chrono::milliseconds(150);
-constexpr Duration rival_window_most = std::chrono::seconds(2);
-/// Looking at all processes may take at most 1/100 of the time.
-constexpr int scan_pause_factor = 100;
+/// A scan is old when the next one comes so much later than it could have.
+constexpr Duration rival_slack = std::chrono::seconds(2);
+/// Looking at all processes, or all connections, may take at most 1/200 of the time, however many they are. Of
+/// processor time: on a contended host, which is where this is needed, the wall clock would count others' work as ours.
+constexpr int pause_factor = 200;
 
 std::optional<std::uint64_t> number_in(std::string_view text) {
   std::uint64_t number = 0;
@@ -46,47 +47,26 @@ std::optional<std::uint64_t> value_of(std::string_view text, std::string_view ke
   return std::nullopt;
 }
 
-struct Queue {
-  std::uint64_t inode = 0;
-  std::uint32_t waiting = 0;
-};
-
-/// Accept queues that are not empty, from /proc/PID/net/tcp. The kernel lists listeners first, so a host with many
-/// connections costs no more than one with few.
-void read_queues(std::string_view text, std::vector<Queue>& queues) {
-  std::istringstream lines{std::string(text)};
-  std::string line;
-  std::getline(lines, line);  // the heading
-  while (std::getline(lines, line)) {
-    std::istringstream fields(line);
-    std::string slot, local, remote, state, bytes, timer, retransmits, uid, timeout, inode;
-    fields >> slot >> local >> remote >> state >> bytes >> timer >> retransmits >> uid >> timeout >> inode;
-    const auto colon = bytes.find(':');
-    if (state != "0A" || colon == std::string::npos) break;
-    Queue queue{number_in(inode).value_or(0)};
-    std::from_chars(bytes.data() + colon + 1, bytes.data() + bytes.size(), queue.waiting, 16);
-    if (queue.waiting > 0 && queue.inode != 0) queues.push_back(queue);
-  }
-}
-
-/// The tables are of the network namespace; whose a listener is, only the descriptors tell. They are read only while
-/// some queue is not empty, which on most hosts is hardly ever.
-std::uint32_t waiting_connections(const fs::path& process) {
-  std::vector<Queue> queues;
-  for (const char* table : {"net/tcp", "net/tcp6"}) read_queues(proc::read_text(process / table, 4096), queues);
-  if (queues.empty()) return 0;
-  std::uint32_t waiting = 0;
+/// Those of the process's own, out of all of its network namespace: whose one is, only the descriptors tell. They are
+/// read only while something waits, which on most hosts is hardly ever.
+std::vector<proc::TcpSocket> own_with_waiting(const fs::path& process, std::vector<proc::TcpSocket> sockets) {
+  std::erase_if(sockets, [](const proc::TcpSocket& one) { return one.waiting == 0; });
+  std::vector<proc::TcpSocket> own;
   std::error_code error;
+  if (sockets.empty()) return own;
   for (fs::directory_iterator it(process / "fd", error), end; !error && it != end; it.increment(error)) {
     std::error_code gone;
     const std::string target = fs::read_symlink(it->path(), gone).string();
     constexpr std::string_view prefix = "socket:[";
     if (!target.starts_with(prefix)) continue;
     const auto inode = number_in(std::string_view(target).substr(prefix.size()));
-    for (Queue& queue : queues)
-      if (inode == queue.inode) waiting += std::exchange(queue.waiting, 0);
+    const auto found =
+        std::find_if(sockets.begin(), sockets.end(), [&](const auto& one) { return inode == one.inode; });
+    if (found == sockets.end()) continue;
+    own.push_back(*found);
+    sockets.erase(found);  // it may have several descriptors
   }
-  return waiting;
+  return own;
 }
 
 bool is_frozen(const proc::CgroupPlace& place) {
@@ -101,13 +81,6 @@ std::uint64_t throttled_ns_of(const proc::CgroupPlace& place) {
   return value_of(text, "throttled_usec").value_or(0) * 1000;
 }
 
-/// Not the wall clock: on a contended host, which is where this is needed, that would count others' work as ours.
-Duration own_cpu_time() {
-  timespec used{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
-  return std::chrono::seconds(used.tv_sec) + Duration{used.tv_nsec};
-}
-
 Duration grown(std::uint64_t before, std::uint64_t after) {
   return Duration{after > before ? static_cast<std::int64_t>(after - before) : 0};
 }
@@ -118,7 +91,8 @@ HostSampler::HostSampler(fs::path proc, proc::CgroupMounts mounts)
     : proc_(std::move(proc)), mounts_(std::move(mounts)) {}
 
 void HostSampler::follow(Pid pid) {
-  if (auto target = process_target(pid, mounts_, proc_)) followed_[pid] = {.target = std::move(*target)};
+  if (auto target = process_target(pid, mounts_, proc_))
+    followed_.insert_or_assign(pid, Followed{std::move(*target), proc::TcpSockets(proc_ / std::to_string(pid))});
 }
 
 /// Processes are moved after they were started, by container runtimes among others.
@@ -168,6 +142,23 @@ void HostSampler::look_at_threads(Followed& followed, Time now) const {
   followed.next_look = now + thread_look_interval;
 }
 
+std::uint32_t HostSampler::waiting_connections(Followed& followed, const ProcessSample& sample, Time now) const {
+  const fs::path folder = proc_ / std::to_string(followed.target.pid);
+  std::uint32_t waiting = 0;
+  for (const auto& listener : own_with_waiting(folder, followed.tcp.read(proc::TcpRole::listener)))
+    waiting += listener.waiting;
+  if (!sample.held()) {
+    followed.unread = 0;
+    followed.next_unread_look = now;
+  } else if (now >= followed.next_unread_look) {
+    const Duration began = own_cpu_time();
+    const auto unread = own_with_waiting(folder, followed.tcp.read(proc::TcpRole::connection));
+    followed.unread = static_cast<std::uint32_t>(unread.size());
+    followed.next_unread_look = now + (own_cpu_time() - began) * pause_factor;
+  }
+  return waiting + followed.unread;
+}
+
 bool HostSampler::sample_one(Followed& followed, Time now, ProcessSample& sample) {
   const fs::path folder = proc_ / std::to_string(followed.target.pid);
   const auto stat = proc::read_stat(folder);
@@ -194,7 +185,7 @@ bool HostSampler::sample_one(Followed& followed, Time now, ProcessSample& sample
     sample.waited = grown(followed.before.waited_ns, thread.waited_ns);
     sample.throttled = grown(followed.throttled_ns, throttled);
   }
-  sample.waiting_connections = waiting_connections(folder);
+  sample.waiting_connections = waiting_connections(followed, sample, now);
   followed.before = thread;
   followed.throttled_ns = throttled;
   followed.sampled = now;
@@ -210,7 +201,7 @@ void HostSampler::find_rivals(std::vector<ProcessSample>& samples, Time now) {
   };
   if (now < next_scan_ || std::none_of(samples.begin(), samples.end(), contended)) return;
   const Duration window = elapsed(scan_.time, now);
-  const bool comparable = !scan_.cpu_ns.empty() && window >= rival_window_least && window <= rival_window_most;
+  const bool comparable = !scan_.cpu_ns.empty() && window >= rival_window_least && now <= next_scan_ + rival_slack;
   if (!scan_.cpu_ns.empty() && window < rival_window_least) return;
   const Duration began = own_cpu_time();
   struct Used {
@@ -246,7 +237,7 @@ void HostSampler::find_rivals(std::vector<ProcessSample>& samples, Time now) {
                                                          to_seconds(sample.interval) / to_seconds(window))}};
   }
   scan_ = std::move(fresh);
-  next_scan_ = now + (own_cpu_time() - began) * scan_pause_factor;
+  next_scan_ = now + (own_cpu_time() - began) * pause_factor;
 }
 
 void HostSampler::sample(Time now, const std::set<Pid>& wanted, const Emit<Event>& emit) {

@@ -11,14 +11,16 @@
 
 #include "core/cgroup_mounts.h"
 #include "core/emit.h"
+#include "core/tcp_sockets.h"
 #include "core/time.h"
 #include "model/event.h"
 
 namespace inferscope::source {
 
-/// Reads cheap facts of watched processes from /proc and cgroups and emits them as events, so that a replay has them as
-/// well. Three small files for each process and sample; all threads of a process, and all processes of the host, are
-/// looked at only now and then, and the latter only while a watched thread waits for a processor.
+/// Reads cheap facts of watched processes from /proc, cgroups and sock_diag and emits them as events, so that a replay
+/// has them as well. A few small reads for each process and sample. All threads of a process are looked at only now and
+/// then; all processes of the host only while a watched thread waits for a processor; all connections of a network
+/// namespace only while a watched process is stopped or frozen.
 class HostSampler {
  public:
   explicit HostSampler(std::filesystem::path proc = "/proc", proc::CgroupMounts mounts = proc::CgroupMounts::read());
@@ -35,7 +37,8 @@ class HostSampler {
     std::uint64_t waited_ns = 0;
   };
   struct Followed {
-    ProcessTarget target{};
+    ProcessTarget target;
+    proc::TcpSockets tcp;
     proc::CgroupPlace cpu{};
     proc::CgroupPlace freezer{};
     std::map<Tid, Thread> threads{};  ///< all of them, as of the last look
@@ -44,6 +47,8 @@ class HostSampler {
     Thread before{};                 ///< of the busiest, as of the last sample
     std::uint64_t throttled_ns = 0;  ///< of its cgroup, in total
     std::optional<Time> sampled{};
+    std::uint32_t unread = 0;  ///< connections with bytes that it has not read, as of the last look
+    Time next_unread_look{};
   };
   struct HostScan {
     Time time{};
@@ -52,6 +57,7 @@ class HostSampler {
 
   void look_at_threads(Followed& followed, Time now) const;
   void look_at_cgroups(Followed& followed) const;
+  std::uint32_t waiting_connections(Followed& followed, const ProcessSample& sample, Time now) const;
   bool sample_one(Followed& followed, Time now, ProcessSample& sample);
   void find_rivals(std::vector<ProcessSample>& samples, Time now);
 

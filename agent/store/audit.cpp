@@ -17,6 +17,7 @@
 #include <system_error>
 #include <utility>
 
+#include "core/clock.h"
 #include "store/set_aside.h"
 
 namespace inferscope::store {
@@ -118,11 +119,8 @@ Result<Audit> Audit::open(const std::filesystem::path& file) {
   audit.sequence_ = verdict.lines;
   audit.hash_ = verdict.last_hash;
   if (begun_anew.empty()) return audit;
-  timespec now{};
-  clock_gettime(CLOCK_REALTIME, &now);
   // The warning holds no quotes or line ends but those of a file's name, which is ours.
-  auto status = audit.append(now.tv_sec * 1'000'000'000 + now.tv_nsec,
-                             fmt::format(R"({{"event":"inferscope.audit","text":"{}"}})", begun_anew));
+  auto status = audit.append(unix_now_ns(), fmt::format(R"({{"event":"inferscope.audit","text":"{}"}})", begun_anew));
   if (!status) return status.error();
   return audit;
 }

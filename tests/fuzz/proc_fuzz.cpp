@@ -7,6 +7,7 @@
 
 #include "core/cgroup_mounts.h"
 #include "core/proc_stat.h"
+#include "core/tcp_sockets.h"
 #include "tests/fuzz/fuzz_events.h"
 
 using namespace inferscope;
@@ -28,5 +29,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       test::require(place->folder().native().starts_with(place->mount.native()));
     }
   }
+  // A line of the table cannot be shorter than its first and its last column.
+  test::require(proc::parse_tcp_table(text, proc::TcpRole::listener).size() <= size / 10);
   return 0;
 }

@@ -8,18 +8,13 @@
 #include <string_view>
 #include <utility>
 
+#include "core/hash.h"
 #include "model/exchange.h"
 
 namespace inferscope::test {
 
 constexpr Time at_ms(std::int64_t ms) {
   return Time{std::chrono::milliseconds{ms}};
-}
-
-inline std::uint64_t fnv1a(std::string_view text) {
-  std::uint64_t hash = 0xcbf29ce484222325U;
-  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
-  return hash;
 }
 
 inline Connection tcp_connection(ConnectionId id, Pid pid, Role role, const Endpoint& local, const Endpoint& remote) {

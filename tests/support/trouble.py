@@ -12,7 +12,7 @@ import time
 
 from fixtures import PYTHON, ROOT, SUPPORT, Agent, Process, wait_until
 
-CGROUP_VALUES = ("cpu.shares", "cpu.cfs_quota_us", "cpu.weight", "cpu.max")
+CGROUP_VALUES = ("cpu.shares", "cpu.cfs_quota_us", "cpu.weight", "cpu.max", "freezer.state", "cgroup.freeze")
 
 
 def pin(pid, processor):
@@ -30,28 +30,30 @@ def state_of(pid):
 
 
 class Cgroup:
-    """A cgroup of our own with the cpu controller, of version 1 or 2, whichever the host has."""
+    """A cgroup of our own with a controller ("cpu", "freezer"), of version 1 or 2, whichever the host has."""
     _all = []
 
-    def __init__(self, name):
+    def __init__(self, name, controller="cpu"):
         self.path = f"/inferscope-{name}-{os.getpid()}"
-        mount = self._mount()
+        mount = self._mount(controller)
         self.folder = mount / self.path[1:]
         self.folder.mkdir()
         Cgroup._all.append(self)
 
     @staticmethod
-    def _mount():
+    def _mount(controller):
         for line in pathlib.Path("/proc/mounts").read_text().splitlines():
             _, place, kind, options = line.split()[:4]
             place = pathlib.Path(place)
-            if kind == "cgroup" and "cpu" in options.split(","):
+            if kind == "cgroup" and controller in options.split(","):
+                return place
+            if kind == "cgroup2" and controller == "freezer":  # each group can be frozen, without a controller
                 return place
             if kind == "cgroup2" and "cpu" in (place / "cgroup.controllers").read_text().split():
                 if "cpu" not in (place / "cgroup.subtree_control").read_text().split():
                     (place / "cgroup.subtree_control").write_text("+cpu")
                 return place
-        raise RuntimeError("no cgroup hierarchy with the cpu controller is mounted here")
+        raise RuntimeError(f"no cgroup hierarchy with the controller {controller} is mounted here")
 
     def add(self, pid):
         (self.folder / "cgroup.procs").write_text(str(pid))

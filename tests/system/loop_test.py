@@ -22,7 +22,7 @@ LEASE_POLICY = """name: hold-down
 mode: enforce
 match: {{finding: stall, cause: stopped}}
 steps:
-  - throttle: {{target: {{cgroup: {cgroup}}}, quota: 0.5, for: 60s, hold: true}}
+  - {step}: {{target: {{cgroup: {cgroup}}}, {how}, hold: true}}
 cooldown: 1s
 """
 NOTIFY_POLICY = """name: tell
@@ -145,10 +145,10 @@ class LoopTest(SystemTest):
         self.assertEqual(changed.returncode, 1, changed.stdout)
         self.assertIn(f"{audit}:{text[:at].count(chr(10)) + 1}:", changed.stderr)
 
-    def holding(self, name, cgroup):
+    def holding(self, name, cgroup, step="throttle", how="quota: 0.5, for: 60s"):
         """An agent that holds the cgroup down, and the effect."""
-        config = {"policies": [str(self.policy(LEASE_POLICY, cgroup=cgroup.path))], "act": {"armed": True},
-                  **watch_only(self.server)}
+        policy = self.policy(LEASE_POLICY, cgroup=cgroup.path, step=step, how=how)
+        config = {"policies": [str(policy)], "act": {"armed": True}, **watch_only(self.server)}
         agent = self.started(Agent(self.folder, config, name=name))
         before = cgroup.values()
         effect = self.again(agent, "effects", self.stop_server(agent), effect__state="active")
@@ -156,8 +156,8 @@ class LoopTest(SystemTest):
         os.kill(self.server.pid, signal.SIGCONT)
         return agent, effect
 
-    def cgroup_with_member(self):
-        cgroup = Cgroup("target")
+    def cgroup_with_member(self, controller="cpu"):
+        cgroup = Cgroup("target", controller)
         member = Process(["sleep", "1000"], self.folder / "sleep.log")
         cgroup.add(member.pid)
 
@@ -182,6 +182,21 @@ class LoopTest(SystemTest):
         again = run_cli("effects", "undo", effect["id"][:8], "--socket", agent.socket)
         self.assertNotEqual(again.returncode, 0)
         self.assertIn("no effect that holds", again.stderr)
+
+    def test_frozen_group_thaws_by_its_deadline(self):
+        cgroup = self.cgroup_with_member("freezer")
+        before = cgroup.values()
+        agent, effect = self.holding("frozen", cgroup, "freeze", "for: 1s")
+        wait_until(lambda: cgroup.values() == before, "thawed", seconds=10)
+        effect = self.again(agent, "effects", {"id": effect["finding"]}, effect__state="ended")
+        self.assertEqual(effect["inferscope.effect.ended_by"], "expiry")
+
+    def test_frozen_group_thaws_when_the_agent_is_killed(self):
+        cgroup = self.cgroup_with_member("freezer")
+        before = cgroup.values()
+        agent, _ = self.holding("frozen-killed", cgroup, "freeze", "for: 60s")
+        agent.end(signal.SIGKILL)
+        wait_until(lambda: cgroup.values() == before, "thawed by the guardian", seconds=10)
 
     def test_lease_ends_with_the_agent(self):
         cgroup = self.cgroup_with_member()

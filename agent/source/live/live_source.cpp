@@ -12,7 +12,6 @@
 #include <cstring>
 #include <deque>
 #include <iterator>
-#include <numeric>
 #include <optional>
 #include <set>
 #include <span>
@@ -20,6 +19,7 @@
 #include <utility>
 
 #include "bpf/abi/wire.h"
+#include "core/clock.h"
 #include "core/fd.h"
 #include "source/host_sampler.h"
 #include "source/live/bpf_objects.h"
@@ -36,21 +36,6 @@ constexpr Duration loss_report_interval = std::chrono::seconds(1);
 constexpr Duration clock_interval = std::chrono::seconds(30);
 constexpr Duration clock_tolerance = std::chrono::milliseconds(1);
 constexpr Duration sample_interval = std::chrono::seconds(10);
-
-Time kernel_now() {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return time_from_ns(static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000u +
-                      static_cast<std::uint64_t>(now.tv_nsec));
-}
-
-std::int64_t unix_minus_kernel() {
-  timespec wall{};
-  const std::int64_t before = to_ns(kernel_now());
-  clock_gettime(CLOCK_REALTIME, &wall);
-  const std::int64_t after = to_ns(kernel_now());
-  return wall.tv_sec * 1'000'000'000 + wall.tv_nsec - std::midpoint(before, after);
-}
 
 struct RingDeleter {
   void operator()(ring_buffer* ring) const { ring_buffer__free(ring); }
@@ -141,7 +126,7 @@ Status LiveSource::Impl::start() {
     return Error{fmt::format("cannot read the rings: {}", strerror(errno))};
   if (auto status = set_target(getpid(), WIRE_TARGET_IGNORED); !status) return status;
   objects.attach();
-  clock_offset = unix_minus_kernel();
+  clock_offset = unix_minus_kernel_now_ns();
   controls.push_back({kernel_now(), ClockSet{clock_offset}});
   next_clock = kernel_now() + clock_interval;
   return success();
@@ -320,7 +305,7 @@ void LiveSource::Impl::report_losses(Time now) {
 void LiveSource::Impl::report_clock(Time now) {
   if (now < next_clock) return;
   next_clock = now + clock_interval;
-  const std::int64_t offset = unix_minus_kernel();
+  const std::int64_t offset = unix_minus_kernel_now_ns();
   if (std::abs(offset - clock_offset) < clock_tolerance.count()) return;
   clock_offset = offset;
   (*emit)({now, ClockSet{offset}});

@@ -139,16 +139,31 @@ TEST(HostSampler, NamesWhoHadTheProcessor) {
   EXPECT_NEAR(static_cast<double>(sample->rival->ran.count()), 1e8, 1e7);
 }
 
+std::string tcp_line(const char* state, int waiting, int inode) {
+  return fmt::format("   0: 0100007F:1F90 00000000:0000 {} 00000000:{:08X} 00:00000000 00000000 0 0 {} 1\n", state,
+                     waiting, inode);
+}
+
 TEST(HostSampler, CountsConnectionsThatWaitAtItsOwnListeners) {
   Sampling one;
-  const auto line = [](const char* state, int waiting, int inode) {
-    return fmt::format("   0: 0100007F:1F90 00000000:0000 {} 00000000:{:08X} 00:00000000 00000000 0 0 {} 1\n", state,
-                       waiting, inode);
-  };
-  one.host.write("proc/100/net/tcp", "head\n" + line("0A", 3, 55) + line("0A", 9, 66) + line("01", 7, 77));
+  one.host.write("proc/100/net/tcp", "head\n" + tcp_line("0A", 3, 55) + tcp_line("0A", 9, 66) + tcp_line("01", 7, 77));
   one.host.link("proc/100/fd/3", "socket:[55]");
   one.host.link("proc/100/fd/4", "socket:[77]");
   EXPECT_EQ(one.take()->waiting_connections, 3u) << "the other listener is another process's";
+}
+
+TEST(HostSampler, OfAStoppedProcessCountsWhatItHasNotRead) {
+  Sampling one;
+  one.host.write("proc/100/net/tcp", "head\n" + tcp_line("0A", 2, 55) + tcp_line("01", 7, 77) + tcp_line("08", 1, 78) +
+                                         tcp_line("01", 0, 79) + tcp_line("01", 5, 80));
+  int fd = 3;
+  for (const int inode : {55, 77, 77, 78, 79})
+    one.host.link(fmt::format("proc/100/fd/{}", fd++), fmt::format("socket:[{}]", inode));
+  EXPECT_EQ(one.take()->waiting_connections, 2u) << "while it runs, it may be about to read them";
+  one.host.process(100, "server", 'T', 0, 0);
+  EXPECT_EQ(one.take()->waiting_connections, 4u) << "one is another process's, one has two descriptors";
+  one.host.process(100, "server", 'S', 0, 0);
+  EXPECT_EQ(one.take()->waiting_connections, 2u);
 }
 
 TEST(HostSampler, AProcessThatIsGoneOrAnotherIsNotSampled) {
