@@ -43,14 +43,14 @@ class Writer {
   template <class Number>
   bool number(const char* name, const Number& value) {
     json_.Key(name);
-    if constexpr (std::is_floating_point_v<Number>) {
-      return json_.Double(std::isfinite(value) ? value : 0);
-    } else if constexpr (std::is_signed_v<Number>) {
+    if constexpr (std::is_signed_v<Number>) {
       return json_.Int64(value);
     } else {
       return json_.Uint64(value);
     }
   }
+  /// As text: the JSON library's exact reading of such numbers is undefined for a zero of very many digits.
+  bool real(const char* name, const double& value) { return text(name, fmt::format("{}", value)); }
 
  private:
   Json& json_;
@@ -70,9 +70,7 @@ class Reader {
   bool number(const char* name, Number& value) {
     const auto* member = find(name);
     if (!member || !member->IsNumber()) return false;
-    if constexpr (std::is_floating_point_v<Number>) {
-      value = member->GetDouble();
-    } else if constexpr (std::is_signed_v<Number>) {
+    if constexpr (std::is_signed_v<Number>) {
       if (!member->IsInt64() || !std::in_range<Number>(member->GetInt64())) return false;
       value = static_cast<Number>(member->GetInt64());
     } else {
@@ -80,6 +78,12 @@ class Reader {
       value = static_cast<Number>(member->GetUint64());
     }
     return true;
+  }
+  bool real(const char* name, double& value) {
+    std::string digits;
+    if (!text(name, digits)) return false;
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+    return error == std::errc() && end == digits.data() + digits.size() && std::isfinite(value);
   }
 
  private:
@@ -114,7 +118,7 @@ bool members(Direction& json, LeaseT& lease, Plain& plain) {
          json.text("name", target.name) && json.text("executable", target.executable) &&
          json.text("boot_id", lease.boot_id) && json.number("begin_ns", plain.begin_ns) &&
          json.number("until_ns", plain.until_ns) && json.number("unix_minus_kernel_ns", effect.unix_minus_kernel_ns) &&
-         json.text("action", plain.action) && json.text("signal", plain.signal) && json.number("quota", action.quota) &&
+         json.text("action", plain.action) && json.text("signal", plain.signal) && json.real("quota", action.quota) &&
          json.number("weight", action.weight) && json.number("lease_ns", plain.lease_ns) &&
          json.text("decision", decision.id) && json.number("decided_ns", plain.decided_ns) &&
          json.text("finding", decision.finding) && json.text("policy", decision.policy) &&
@@ -175,7 +179,7 @@ Result<Record> decode(std::string_view line) {
   const std::string_view body = line.substr(0, line.size() - checksum_bytes);
   if (line.substr(body.size()) != checksum_of(body)) return Error{"the record is damaged"};
   rapidjson::Document document;
-  document.Parse<rapidjson::kParseIterativeFlag | rapidjson::kParseFullPrecisionFlag>(line.data(), line.size());
+  document.Parse<rapidjson::kParseIterativeFlag>(line.data(), line.size());
   if (document.HasParseError() || !document.IsObject()) return Error{"the record is no JSON object"};
   Reader reader(document);
   Record record;

@@ -95,7 +95,7 @@ class DownDetector : public Detector {
       Finding draft{.kind = Finding::Kind::down, .begin = begin_of_wait(server)};
       draft.confidence = 0.8;
       draft.summary =
-          fmt::format("{} accepts no connections: {} clients wait", clean_text(server.process.name, 64), waiting);
+          fmt::format("{} accepts no connections; clients that wait: {}", clean_text(server.process.name, 64), waiting);
       finding = context.book.open(server, accepting, std::move(draft), context.unix_minus_kernel_ns);
     }
     if (!finding) return;

@@ -4,6 +4,7 @@
 finds, decides, does, undoes, records and tells about it."""
 import hashlib
 import hmac
+import http.client
 import json
 import os
 import pathlib
@@ -92,6 +93,30 @@ class LoopTest(SystemTest):
         os.kill(self.server.pid, signal.SIGCONT)
         self.again(agent, "findings", finding, finding__state="over")
         self.assertEqual(agent.stop(), 0)
+
+    def test_server_stopped_between_two_requests(self):
+        """What clients send is not read, so no request is seen; that they wait is."""
+        server = LlamaServer(self.folder, "tiny")
+        self.addCleanup(server.end)
+        self.addCleanup(os.kill, server.pid, signal.SIGCONT)
+        agent = Agent(self.folder, watch_only(server), name="between").wait_watching(server)
+        self.addCleanup(lambda: agent.running() and agent.stop())
+        client = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+        self.addCleanup(client.close)
+        ask = {"method": "POST", "url": "/completion", "body": json.dumps({"prompt": "a", "n_predict": 2})}
+        client.request(**ask)
+        client.getresponse().read()
+        os.kill(server.pid, signal.SIGSTOP)
+        time.sleep(1)
+        self.assertEqual(records(agent, "findings"), [], "nobody waits for anything")
+        client.request(**ask)
+        finding = wait_until(lambda: records(agent, "findings"), "a finding", seconds=5)[0]
+        self.assertEqual(finding["inferscope.finding.kind"], "stall")
+        self.assertEqual(finding["inferscope.cause.kind"], "stopped")
+        self.assertIn("clients that wait: 1", finding["text"])
+        os.kill(server.pid, signal.SIGCONT)
+        self.again(agent, "findings", finding, finding__state="over")
+        self.assertEqual(client.getresponse().status, 200)
 
     def test_policy_that_enforces_on_a_host_that_is_not_armed(self):
         agent = self.started(eager_agent(self.folder, self.server, "enforce", act={"armed": False}))
