@@ -54,14 +54,6 @@ std::string_view finish_reason(const Json& message) {
   return is_true("stopped_eos") || is_true("stopped_word") ? "stop" : "";
 }
 
-void set_count(std::vector<std::uint64_t>& counts, std::uint64_t choice, const Json* value) {
-  if (value == nullptr || choice >= choice_limit) return;
-  const auto count = count_of(*value);
-  if (!count) return;
-  if (counts.size() <= choice) counts.resize(static_cast<std::size_t>(choice) + 1);
-  counts[static_cast<std::size_t>(choice)] = *count;
-}
-
 bool read_message(const Json& message, Reading& reading) {
   if (!message.IsObject() || read_error(message, reading.call)) return false;
   if (is_openai(message)) {

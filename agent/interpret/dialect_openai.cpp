@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The OpenAI API: chat completions, completions and embeddings, as OpenAI, vLLM, SGLang, llama.cpp and others serve it.
+// The OpenAI API: chat completions, completions and embeddings, as OpenAI, vLLM, SGLang, llama.cpp and others serve it,
+// and rerank as these have it beside them. Its newer responses are another dialect's.
 #include <algorithm>
 #include <array>
 
@@ -8,18 +9,19 @@
 namespace inferscope::interpret {
 namespace {
 
-constexpr std::size_t tool_call_limit = 1024;
-
-constexpr std::array<PathRule, 4> paths{{
+constexpr std::array<PathRule, 6> paths{{
     {"/v1/chat/completions", "chat"},
     {"/chat/completions", "chat"},
     {"/v1/completions", "text_completion"},
     {"/v1/embeddings", "embeddings"},
+    {"/v1/rerank", "rerank"},
+    {"/rerank", "rerank"},
 }};
 
 bool read_request(const Json& body, Reading& reading) {
   auto& request = reading.call.request;
   if (!body.IsObject()) return true;  // the path says enough; the server will say what it thinks of it
+  read_sampling(body, request);
   for (const auto& entry : body.GetObject()) {
     const std::string_view name = name_of_member(entry);
     const Json& value = entry.value;
@@ -27,26 +29,14 @@ bool read_request(const Json& body, Reading& reading) {
       request.model = clean_text_of(value);
     } else if (name == "stream") {
       if (value.IsBool()) request.stream = value.GetBool();
-    } else if (name == "messages" || name == "prompt" || name == "input") {
+    } else if (name == "messages" || name == "prompt" || name == "input" || name == "query") {
       if (value.IsArray() && name == "messages") request.message_count = value.Size();
       // A list of token ids has no text, which is not a text of no bytes.
       if (const std::uint64_t bytes = text_bytes(value); bytes != 0 || value.IsString()) request.prompt_bytes = bytes;
     } else if (name == "max_completion_tokens" || (name == "max_tokens" && !member(body, "max_completion_tokens"))) {
       request.max_tokens = integer_of(value);
-    } else if (name == "temperature") {
-      request.temperature = number_of(value);
-    } else if (name == "top_p") {
-      request.top_p = number_of(value);
-    } else if (name == "top_k") {
-      request.top_k = integer_of(value);
     } else if (name == "n") {
       request.choice_count = integer_of(value);
-    } else if (name == "seed") {
-      request.seed = integer_of(value);
-    } else if (name == "frequency_penalty") {
-      request.frequency_penalty = number_of(value);
-    } else if (name == "presence_penalty") {
-      request.presence_penalty = number_of(value);
     } else if (name == "tools") {
       if (value.IsArray()) request.tool_count = value.Size();
     }
@@ -81,14 +71,6 @@ bool has_text(const Json& content) {
     const Json* text = member(part, "text");
     return text != nullptr && text->IsString() && text->GetStringLength() != 0;
   });
-}
-
-void note_tool_call(Reading& reading, std::uint64_t choice, std::uint64_t index) {
-  const std::uint64_t key = (choice << 32U) | (index & 0xffffffffU);
-  auto& seen = reading.tool_calls;
-  if (seen.size() >= tool_call_limit || std::find(seen.rbegin(), seen.rend(), key) != seen.rend()) return;
-  seen.push_back(key);
-  reading.call.response.tool_calls = seen.size();
 }
 
 /// True if a piece has something that was generated: a function's name or part of its arguments.

@@ -12,16 +12,28 @@ namespace inferscope::interpret {
 namespace {
 
 /// The one table: the first rule that fits decides.
-constexpr std::array dialects{&openai_dialect, &llamacpp_dialect};
+constexpr std::array dialects{&openai_dialect, &responses_dialect, &anthropic_dialect, &ollama_dialect,
+                              &kserve_dialect, &llamacpp_dialect,  &tgi_dialect,       &sglang_dialect};
+constexpr std::size_t tool_call_limit = 1024;
 
-/// Paths that mark an inference server though their dialect is not read yet.
-constexpr std::array<std::string_view, 7> further_paths{"/v1/responses", "/v1/messages", "/api/chat", "/api/generate",
-                                                        "/generate",     "/v2/models/",  "/v1/rerank"};
+/// From the end, segment by segment.
+bool fits(std::string_view path, std::string_view rule) {
+  while (!rule.empty()) {
+    const auto segment = rule.substr(rule.rfind('/'));
+    const auto slash = path.rfind('/');
+    if (slash == std::string_view::npos) return false;
+    if (segment == "/*" ? path.size() == slash + 1 : path.substr(slash) != segment) return false;
+    path.remove_suffix(path.size() - slash);
+    rule.remove_suffix(segment.size());
+  }
+  return true;
+}
 
 /// The type or code of an error if it looks like one: anything else could be text of the request.
 std::string label(const Json& value) {
   if (const auto code = integer_of(value)) return std::to_string(*code);
   const std::string_view text = text_of(value);
+  if (text == "error") return {};  // that it is one, is known
   const bool word = text.size() <= 64 && std::all_of(text.begin(), text.end(), [](char c) {
                       return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
                              c == '-' || c == '.';
@@ -41,12 +53,13 @@ std::string error_label(const Json& error) {
 
 }  // namespace
 
-DialectMatch find_dialect(std::string_view method, std::string_view path) {
+DialectMatch find_dialect(std::string_view method, std::string_view path, const Dialect* before) {
   if (method != "POST") return {};
   while (path.size() > 1 && path.ends_with('/')) path.remove_suffix(1);
-  for (const Dialect* dialect : dialects)
-    for (const PathRule& rule : dialect->paths)
-      if (path.ends_with(rule.path)) return {dialect, rule.operation};
+  auto dialect = before == nullptr ? dialects.begin() : std::find(dialects.begin(), dialects.end(), before) + 1;
+  for (; dialect != dialects.end(); ++dialect)
+    for (const PathRule& rule : (*dialect)->paths)
+      if (fits(path, rule.path)) return {*dialect, rule.operation};
   return {};
 }
 
@@ -54,8 +67,7 @@ std::vector<std::string> inference_paths() {
   std::vector<std::string> paths;
   for (const Dialect* dialect : dialects)
     for (const PathRule& rule : dialect->paths)
-      if (rule.marks_server) paths.emplace_back(rule.path);
-  paths.insert(paths.end(), further_paths.begin(), further_paths.end());
+      if (rule.marks_server) paths.emplace_back(rule.path.substr(0, rule.path.find('*')));
   return paths;
 }
 
@@ -92,6 +104,36 @@ void set_finish_reason(InferenceCall& call, std::uint64_t choice, std::string_vi
   auto& reasons = call.response.finish_reasons;
   if (reasons.size() <= choice) reasons.resize(static_cast<std::size_t>(choice) + 1);
   reasons[static_cast<std::size_t>(choice)] = clean_text(reason, 64);
+}
+
+void set_count(std::vector<std::uint64_t>& counts, std::uint64_t choice, const Json* value) {
+  if (value == nullptr || choice >= choice_limit) return;
+  const auto count = count_of(*value);
+  if (!count) return;
+  if (counts.size() <= choice) counts.resize(static_cast<std::size_t>(choice) + 1);
+  counts[static_cast<std::size_t>(choice)] = *count;
+}
+
+void note_tool_call(Reading& reading, std::uint64_t choice, std::uint64_t index) {
+  const std::uint64_t key = (choice << 32U) | (index & 0xffffffffU);
+  auto& seen = reading.tool_calls;
+  if (seen.size() >= tool_call_limit || std::find(seen.rbegin(), seen.rend(), key) != seen.rend()) return;
+  seen.push_back(key);
+  reading.call.response.tool_calls = seen.size();
+}
+
+void read_sampling(const Json& parameters, InferenceCall::Request& request) {
+  if (!parameters.IsObject()) return;
+  for (const auto& entry : parameters.GetObject()) {
+    const std::string_view name = name_of_member(entry);
+    const Json& value = entry.value;
+    if (name == "temperature") request.temperature = number_of(value);
+    if (name == "top_p") request.top_p = number_of(value);
+    if (name == "top_k") request.top_k = integer_of(value);
+    if (name == "seed") request.seed = integer_of(value);
+    if (name == "frequency_penalty") request.frequency_penalty = number_of(value);
+    if (name == "presence_penalty") request.presence_penalty = number_of(value);
+  }
 }
 
 std::uint64_t text_bytes(const Json& value) {

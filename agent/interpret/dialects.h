@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "interpret/json.h"
+#include "model/exchange.h"
 #include "model/inference_call.h"
 
 namespace inferscope::interpret {
@@ -21,11 +22,11 @@ struct Reading {
   std::uint64_t counted_events = 0;         ///< … and how many of the events said so
 };
 
-/// A request to a path that ends so is in the dialect.
+/// A request to a path that ends so may be in the dialect.
 struct PathRule {
-  std::string_view path{};       ///< whole segments; anything may stand before
+  std::string_view path{};       ///< whole segments, of which "*" is any one; anything may stand before
   std::string_view operation{};  ///< gen_ai.operation.name
-  bool marks_server = true;      ///< one of inference_paths()
+  bool marks_server = true;      ///< one of inference_paths(), up to its first "*"
 };
 
 /// How one API says things in JSON. The functions set what they find and leave the rest.
@@ -38,6 +39,8 @@ struct Dialect {
   void (*read_response)(const Json& body, Reading& reading) = nullptr;
   /// One message of a stream. True if it carried generated content.
   bool (*read_message)(const Json& message, Reading& reading) = nullptr;
+  /// What the response's headers tell; not all have that.
+  void (*read_headers)(const Headers& headers, Reading& reading) = nullptr;
 };
 
 struct DialectMatch {
@@ -45,11 +48,18 @@ struct DialectMatch {
   std::string_view operation{};
 };
 
-/// By method and path; no dialect if it is none of the known inference requests.
-DialectMatch find_dialect(std::string_view method, std::string_view path);
+/// By method and path, the first one after `before` in the table; no dialect if it is none of the known inference
+/// requests. Several APIs have the same paths: which one it is, their read_request() tells.
+DialectMatch find_dialect(std::string_view method, std::string_view path, const Dialect* before = nullptr);
 
 extern const Dialect openai_dialect;
+extern const Dialect responses_dialect;
+extern const Dialect anthropic_dialect;
+extern const Dialect ollama_dialect;
+extern const Dialect kserve_dialect;
 extern const Dialect llamacpp_dialect;
+extern const Dialect tgi_dialect;
+extern const Dialect sglang_dialect;
 
 // What dialects have in common.
 inline constexpr std::size_t choice_limit = 128;
@@ -60,6 +70,12 @@ bool read_error(const Json& body, InferenceCall& call, bool is_error = false);
 /// llama.cpp's `timings`, in whichever API's response it stands.
 void read_timings(const Json& timings, InferenceCall& call);
 void set_finish_reason(InferenceCall& call, std::uint64_t choice, std::string_view reason);
+/// counts[choice] = value, if there is one.
+void set_count(std::vector<std::uint64_t>& counts, std::uint64_t choice, const Json* value);
+/// A distinct call of a tool, by its place in the answer.
+void note_tool_call(Reading& reading, std::uint64_t choice, std::uint64_t index);
+/// Sampling parameters by the names that nearly all APIs have for them: temperature, top_p, top_k, seed, penalties.
+void read_sampling(const Json& parameters, InferenceCall::Request& request);
 /// Bytes of text in a prompt (string or list) or in messages (content strings and text parts).
 std::uint64_t text_bytes(const Json& value);
 

@@ -132,13 +132,17 @@ class Interpreter::Impl {
   [[nodiscard]] const Counters& counters() const { return counters_; }
 
  private:
-  static void begin(Open& open, const ExchangeUpdate& update) {
-    const auto match = find_dialect(update.exchange.request.method, update.exchange.path());
+  static void begin(Open& open, const ExchangeUpdate& update) { use_next_dialect(open, update.exchange); }
+
+  /// The first one that the path allows, or the one after the present.
+  static void use_next_dialect(Open& open, const Exchange& exchange) {
+    const auto match = find_dialect(exchange.request.method, exchange.path(), open.dialect);
     open.dialect = match.dialect;
+    open.reading = Reading{};
     if (match.dialect == nullptr) return;
     open.reading.call.dialect = match.dialect->name;
     open.reading.call.operation = match.operation;
-    set_provider(open, update.exchange);
+    set_provider(open, exchange);
   }
 
   static void set_provider(Open& open, const Exchange& exchange) {
@@ -159,12 +163,13 @@ class Interpreter::Impl {
         break;
       case Kind::request_end:
         if (open.request_read) break;
-        finish_request(open, update.exchange.request.end.has_value());
+        finish_request(open, update.exchange);
         emit({CallUpdate::Kind::request, open.reading.call, update.exchange, update.time});
         break;
       case Kind::response_head:
         open.keep_response = is_json_type(find_header(update.exchange.response.headers, "content-type"));
         set_provider(open, update.exchange);
+        if (open.dialect->read_headers) open.dialect->read_headers(update.exchange.response.headers, open.reading);
         break;
       case Kind::response_body:
         if (open.response.empty() && !open.response_read)
@@ -236,23 +241,29 @@ class Interpreter::Impl {
     if (const Json* json = json_.parse(*text)) read(*json);
   }
 
-  void finish_request(Open& open, bool has_end) {
+  /// Only a body that is there as a whole can show that it is none of a dialect.
+  void finish_request(Open& open, const Exchange& exchange) {
     open.request_read = true;
-    InferenceCall& call = open.reading.call;
+    const bool has_end = exchange.request.end.has_value();
     bool recognised = true;
-    bool read_any = false;
-    const bool whole = read_body(open.request, has_end, [&](const Json& json) {
-      recognised = open.dialect->read_request(json, open.reading);
-      read_any = true;
-    });
-    call.request.incomplete = !whole || !has_end;
-    call.request.malformed = !whole && has_end && open.request.whole();
+    bool whole = false;
+    do {
+      if (!recognised) {
+        held_token_times_ -= open.reading.call.token_times.size();
+        use_next_dialect(open, exchange);
+        recognised = true;
+        if (open.dialect == nullptr) break;
+      }
+      whole = read_body(open.request, has_end,
+                        [&](const Json& json) { recognised = open.dialect->read_request(json, open.reading); });
+    } while (whole && !recognised);
+    if (open.dialect != nullptr) {
+      open.reading.call.request.incomplete = !whole || !has_end;
+      open.reading.call.request.malformed = !whole && has_end && open.request.whole();
+    } else {
+      release(open.response);
+    }
     release(open.request);
-    if (!whole || !read_any || recognised) return;
-    open.dialect = nullptr;
-    release(open.response);
-    held_token_times_ -= open.reading.call.token_times.size();
-    open.reading = Reading{};
   }
 
   void finish_response(Open& open, bool has_end) {
@@ -300,7 +311,7 @@ class Interpreter::Impl {
   }
 
   void finish(Open& open, const Exchange& exchange) {
-    if (!open.request_read) finish_request(open, exchange.request.end.has_value());
+    if (!open.request_read) finish_request(open, exchange);
     if (open.dialect == nullptr) return;
     finish_response(open, exchange.response.end.has_value());
     InferenceCall& call = open.reading.call;

@@ -22,8 +22,9 @@ constexpr std::array<Rule, 8> servers{{
 }};
 
 // The names that the conventions define.
-constexpr std::array<Rule, 8> hosts{{
+constexpr std::array<Rule, 9> hosts{{
     {"api.openai.com", "openai"},
+    {"api.anthropic.com", "anthropic"},
     {".openai.azure.com", "azure.ai.openai"},
     {"api.mistral.ai", "mistral_ai"},
     {"api.groq.com", "groq"},
@@ -58,6 +59,9 @@ std::string_view provider_of(std::string_view dialect, std::string_view server, 
                              bool has_timings) {
   for (const auto& [part, provider] : servers)
     if (contains(server, part)) return provider;
+  // Its own API names the server, as far as nobody else has it.
+  for (const std::string_view own : {"ollama", "tgi", "sglang"})
+    if (dialect == own) return own;
   if (has_timings || dialect == "llamacpp") return "llama.cpp";
   for (const auto& [name, provider] : hosts)
     if (is_host(host, name)) return provider;

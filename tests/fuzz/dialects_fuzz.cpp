@@ -58,9 +58,22 @@ std::string_view next_piece(std::string_view& text) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size < 2) return 0;
-  constexpr std::array<std::string_view, 8> targets{"/v1/chat/completions", "/v1/completions", "/v1/embeddings",
-                                                    "/completion",          "/completions",    "/infill",
-                                                    "/embeddings",          "/v1/models"};
+  constexpr std::array<std::string_view, 16> targets{"/v1/chat/completions",
+                                                     "/v1/completions",
+                                                     "/v1/embeddings",
+                                                     "/completion",
+                                                     "/completions",
+                                                     "/infill",
+                                                     "/embeddings",
+                                                     "/v1/models",
+                                                     "/v1/responses",
+                                                     "/v1/messages",
+                                                     "/api/chat",
+                                                     "/api/generate",
+                                                     "/generate",
+                                                     "/v1/rerank",
+                                                     "/generate_stream",
+                                                     "/v2/models/m/generate"};
   constexpr std::array statuses{200, 400, 503, 0};
   constexpr std::array endings{Exchange::Ending::complete, Exchange::Ending::client_closed,
                                Exchange::Ending::lost_track, Exchange::Ending::server_closed};
