@@ -32,7 +32,7 @@ struct Blind {
 };
 constexpr Blind blind_spots[] = {
     {"content of io_uring transfers", "lengths and times are counted; such requests are marked incomplete"},
-    {"TLS: encrypted connections", "bytes and times only; read the plain side of a proxy on this host"},
+    {"TLS linked into programs; Go, Java, rustls", "bytes and times only; read the plain side of a proxy on this host"},
     {"HTTP/2 and gRPC", "bytes and times only"},
     {"32-bit programs' system calls", "none: tracepoints do not fire for them"},
     {"what happens between processes in shared memory", "none in this version"},
@@ -78,6 +78,17 @@ const char* name_of(discover::Verdict verdict) {
   return "not watched";
 }
 
+/// What can be read of a process's encrypted connections, and by which functions.
+void print_tls(Pid pid) {
+  discover::TlsWatch tls;
+  tls.follow(pid, Time{});
+  tls.tick(Time{}, [](const TlsLibrary& library) {
+    std::string functions;
+    for (const TlsProbe& probe : library.probes) functions += (functions.empty() ? "" : ", ") + probe.symbol;
+    fmt::print("  {:<37} {}: {}\n", "", library.name, library.problem.empty() ? functions : library.problem);
+  });
+}
+
 void print_candidates(const runtime::Config& config, bool all) {
   discover::Discovery discovery(config.watch, discover::ProcReader(), {});
   fmt::print("Processes\n");
@@ -89,6 +100,7 @@ void print_candidates(const runtime::Config& config, bool all) {
     }
     fmt::print("  {:<8} {:<18} {:<9} {}\n", candidate.process.pid, candidate.process.name.substr(0, 18),
                name_of(candidate.verdict), candidate.reason);
+    if (candidate.verdict == discover::Verdict::watched) print_tls(candidate.process.pid);
     ++shown;
   }
   if (shown == 0) fmt::print("  no inference server is running\n");

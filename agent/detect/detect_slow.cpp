@@ -155,8 +155,8 @@ class SlowDetector : public Detector {
     } else if (series.cusum.shifted_up() && series.ratio > told_ratio) {
       open(server, topic, measure, model, load, seconds, *usual, series, context);
       return;
-    } else if (series.cusum.shifted_down()) {
-      // Faster than ever is nobody's trouble, but what was learned is out of date.
+    } else if (series.cusum.shifted_down() && series.ratio * told_ratio < 1) {
+      // Much faster than ever is nobody's trouble, but what was learned is out of date. Small drifts are learned.
       baseline.forget();
       series = {};
     }

@@ -106,6 +106,7 @@ Status Agent::start() {
                 log::info("watching",
                           {{"pid", std::to_string(process.pid)}, {"name", process.name}, {"why", process.reason}});
                 if (auto status = source_->watch(process); !status) log::error(status.error().text());
+                tls_.follow(process.pid, source_->now());
               },
           .sample = [this](Pid pid) { (void)source_->sample(pid); },
           .ignore = [this](Pid pid) { (void)source_->ignore(pid); }});
@@ -216,6 +217,7 @@ std::string Agent::ask(std::function<std::string()> task) {
 void Agent::one_turn() {
   const Time now = source_->now();
   discovery_->tick(now);
+  tls_.tick(now, [this](const TlsLibrary& library) { watch(library); });
   pipeline_->tick(source_->settled());
   responder_->tick(now);
   if (each_turn_) each_turn_();
@@ -227,10 +229,21 @@ void Agent::one_turn() {
   for (auto& task : tasks) task();
 }
 
+void Agent::watch(const TlsLibrary& library) {
+  auto status = library.problem.empty() ? source_->watch(library) : Status(Error{library.problem});
+  if (status)
+    return log::info("TLS is seen in the clear", {{"pid", std::to_string(library.pid)}, {"library", library.name}});
+  log::warn("TLS stays hidden",
+            {{"pid", std::to_string(library.pid)}, {"library", library.name}, {"problem", status.error().text()}});
+}
+
 Status Agent::run(const std::atomic<bool>& stop) {
   const Emit<Event> take = [this](const Event& event) {
     if (tee_) tee_(event);
-    if (const auto* exited = std::get_if<ProcessExited>(&event.body)) discovery_->on(*exited);
+    if (const auto* exited = std::get_if<ProcessExited>(&event.body)) {
+      discovery_->on(*exited);
+      tls_.forget(exited->pid);
+    }
     if (const auto* lost = std::get_if<EventsLost>(&event.body))
       log::warn("events were lost", {{"reason", lost->reason}, {"count", std::to_string(lost->count)}});
     responder_->on(event);

@@ -11,6 +11,7 @@
 
 #include "core/result.h"
 #include "discover/discovery.h"
+#include "discover/tls_watch.h"
 #include "exporters/sink.h"
 #include "runtime/config.h"
 #include "runtime/pipeline.h"
@@ -46,6 +47,7 @@ class Agent {
   void serve_findings();
   void shut_down();
   void one_turn();
+  void watch(const TlsLibrary& library);
   /// Runs `task` between two turns of run() and returns its result; for the API's thread.
   std::string ask(std::function<std::string()> task);
   /// The same as an answer.
@@ -57,6 +59,7 @@ class Agent {
   std::unique_ptr<Pipeline> pipeline_{};
   std::unique_ptr<Responder> responder_{};
   std::unique_ptr<discover::Discovery> discovery_{};
+  discover::TlsWatch tls_{};
   std::vector<std::unique_ptr<exporters::Sink>> sinks_{};
   RecentTraces recent_;
   web::ApiServer api_{};

@@ -43,6 +43,7 @@ void write_counters(Writer& json, const source::LiveCounters& counters) {
   number(json, "targets_full", counters.targets_full);
   number(json, "content_faults", counters.content_faults);
   number(json, "uring_transfers", counters.uring_transfers);
+  number(json, "tls_unplaced", counters.tls_unplaced);
   number(json, "records_refused", counters.records_refused);
   json.EndObject();
 }

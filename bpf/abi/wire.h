@@ -137,6 +137,7 @@ enum wire_target_state {
 struct wire_target {
   __u32 state;
   __u32 sample_budget; /* reads still to be looked at while sampled */
+  __u32 uses_tls;      /* probes are on its TLS library */
 };
 
 struct wire_stream {
@@ -159,7 +160,8 @@ struct wire_conn {
   __u8 last_direction;
   __u8 no_payload;
   __u8 reset;
-  __u16 family;
+  __u8 clear; /* its transfers are plaintext, from a TLS library */
+  __u8 family;
   struct wire_stream streams[2];
 };
 
@@ -197,6 +199,7 @@ enum wire_counter {
   WIRE_COUNT_TARGETS_FULL,
   WIRE_COUNT_CONTENT_FAULTS,     /* user memory could not be read */
   WIRE_COUNT_URING_TRANSFERS,    /* moved by io_uring: counted, content not seen */
+  WIRE_COUNT_TLS_UNPLACED,       /* plaintext of which no connection is known */
   WIRE_COUNTERS,
 };
 

@@ -45,4 +45,23 @@ static __always_inline int take_call(struct call *call) {
   return 1;
 }
 
+/* User address of the first bytes that it moved; 0 where they are not in one place that we know. */
+static __always_inline __u64 first_bytes_of(struct call *call) {
+  struct user_msghdr header;
+  struct user_iovec element;
+  __u64 iov = call->buffer;
+  if (call->shape == CALL_BYTES)
+    return call->buffer;
+  if (call->shape == CALL_MSGHDR) {
+    if (bpf_probe_read_user(&header, sizeof(header), (void *)call->buffer))
+      return 0;
+    iov = header.iov;
+  } else if (call->shape != CALL_IOVEC) {
+    return 0;
+  }
+  if (bpf_probe_read_user(&element, sizeof(element), (void *)iov))
+    return 0;
+  return element.base;
+}
+
 #endif

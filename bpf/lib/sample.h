@@ -9,24 +9,6 @@
 
 #define METHOD_SIZE 5 /* "POST " */
 
-static __always_inline __u64 first_bytes_of(struct call *call) {
-  struct user_msghdr header;
-  struct user_iovec element;
-  __u64 iov = call->buffer;
-  if (call->shape == CALL_BYTES)
-    return call->buffer;
-  if (call->shape == CALL_MSGHDR) {
-    if (bpf_probe_read_user(&header, sizeof(header), (void *)call->buffer))
-      return 0;
-    iov = header.iov;
-  } else if (call->shape != CALL_IOVEC) {
-    return 0;
-  }
-  if (bpf_probe_read_user(&element, sizeof(element), (void *)iov))
-    return 0;
-  return element.base;
-}
-
 static __always_inline int starts_with_path(const __u8 *sample, __u32 index) {
   struct wire_path *path = bpf_map_lookup_elem(&paths, &index);
   if (!path || path->size == 0)

@@ -3,6 +3,7 @@
  * return knows how much moved. Tracepoints of single system calls, so other calls pay nearly nothing. */
 #include "lib/calls.h"
 #include "lib/sample.h"
+#include "lib/tls.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -53,16 +54,26 @@ static __always_inline void many_messages(struct wire_conn *conn, struct call *c
     one_message(conn, &single, rest);
 }
 
-static __always_inline void moved(struct call *call, __s32 fd, long ret) {
+static __always_inline void moved(struct wire_target *target, struct call *call, __s32 fd, long ret) {
   struct socket_ref ref;
+  struct tls_call *tls;
   struct wire_conn *conn;
   if (!socket_of_fd(fd, &ref))
     return;
+  tls = tls_call_of(target);
+  if (tls)
+    forget_ciphertext(&ref);
   conn = conn_of(&ref, fd, WIRE_ROLE_UNKNOWN);
   if (!conn)
     return;
+  if (tls)
+    place_tls_call(tls, conn);
+  else if (target->uses_tls)
+    note_client_hello(conn, call, ret);
   if (ret == 0)
     end_of_stream(conn, call);
+  else if (conn->clear)
+    return; /* the plaintext is told instead */
   else if (call->shape == CALL_MMSGHDR)
     many_messages(conn, call, ret);
   else
@@ -81,10 +92,10 @@ static __always_inline int leave(struct sys_exit_args *ctx, __u8 shape) {
     return 0;
   if (target->state == WIRE_TARGET_SAMPLED && !sample(target, &call, ctx->ret))
     return 0;
-  moved(&call, call.fd, ctx->ret);
+  moved(target, &call, call.fd, ctx->ret);
   if (call.shape == CALL_SPLICE) {
     call.direction = WIRE_SENT;
-    moved(&call, call.fd2, ctx->ret);
+    moved(target, &call, call.fd2, ctx->ret);
   }
   return 0;
 }

@@ -1,8 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Stands for a vendor's closed inference server: nothing in its name, its libraries or its command line tells what it
-is. It serves POST /v1/chat/completions, streamed or not, and prints its port."""
+is. It serves POST /v1/chat/completions, streamed or not, and prints its port.
+
+usage: closed_server.py [PORT [KEY CERTIFICATE]]     with a key it speaks TLS"""
 import json
+import ssl
 import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -52,5 +55,9 @@ class Handler(BaseHTTPRequestHandler):
 
 server = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1]) if len(sys.argv) > 1 else 0), Handler)
 server.daemon_threads = True
+if len(sys.argv) > 3:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(sys.argv[3], sys.argv[2])
+    server.socket = context.wrap_socket(server.socket, server_side=True)
 print("port", server.server_port, flush=True)
 server.serve_forever()

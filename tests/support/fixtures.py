@@ -20,7 +20,7 @@ import unittest
 import urllib.request
 
 import kernel
-from http_client import Client
+from http_client import Client, unverified
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SUPPORT = ROOT / "tests" / "support"
@@ -122,10 +122,24 @@ class Process:
 atexit.register(Process.end_all)
 
 
+def certificate_in(root):
+    """A key and a certificate of our own, in a folder below `root` that is gone with the test."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="tls-", dir=root))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                    "-days", "2", "-subj", "/CN=localhost", "-keyout", key, "-out", certificate],
+                   check=True, capture_output=True)
+    return key, certificate
+
+
 class LlamaServer(Process):
-    def __init__(self, folder, model="tiny", host="127.0.0.1", options=()):
-        self.host, self.model = host, f"/models/{model}.gguf"
+    def __init__(self, folder, model="tiny", host="127.0.0.1", options=(), tls=False):
+        self.host, self.model, self.tls = host, f"/models/{model}.gguf", tls
         root = llama_root()
+        if tls:
+            key, certificate = (f"/{path.relative_to(root)}" for path in certificate_in(root))
+            options = (*options, "--ssl-key-file", key, "--ssl-cert-file", certificate)
         for attempt in range(3):  # the free port may have been taken meanwhile
             self.port = free_port(host)
             super().__init__(["chroot", root, "/usr/bin/llama-server", "-m", self.model, "--host", host, "--port",
@@ -139,7 +153,8 @@ class LlamaServer(Process):
         deadline = time.monotonic() + 60
         while self.running() and time.monotonic() < deadline:
             try:
-                with urllib.request.urlopen(f"http://{self.address}/health", timeout=5):
+                with urllib.request.urlopen(f"{'https' if self.tls else 'http'}://{self.address}/health", timeout=5,
+                                            context=unverified() if self.tls else None):
                     return True
             except OSError:
                 time.sleep(0.05)
@@ -150,7 +165,7 @@ class LlamaServer(Process):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def client(self):
-        return Client(self.host, self.port)
+        return Client(self.host, self.port, tls=self.tls)
 
     def end(self, how=signal.SIGKILL, seconds=60):
         return super().end(how, seconds)  # it has nothing to put in order, and its own end takes a while
@@ -159,14 +174,14 @@ class LlamaServer(Process):
 class PythonServer(Process):
     """One of the servers in tests/support; it prints its port when it listens."""
 
-    def __init__(self, folder, script, *arguments):
+    def __init__(self, folder, script, *arguments, python=PYTHON):
         name = pathlib.Path(script).stem
-        super().__init__([PYTHON, "-u", script, *arguments], pathlib.Path(folder) / f"{name}.{time.monotonic_ns()}.log")
+        super().__init__([python, "-u", script, *arguments], pathlib.Path(folder) / f"{name}.{time.monotonic_ns()}.log")
         wait_until(lambda: not self.running() or self.log().startswith("port "), f"{name} listening: {self.log()}")
         self.host, self.port = "127.0.0.1", int(self.log().split()[1])
 
-    def client(self):
-        return Client(self.host, self.port)
+    def client(self, tls=False):
+        return Client(self.host, self.port, tls=tls)
 
 
 class Agent(Process):

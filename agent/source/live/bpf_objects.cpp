@@ -20,6 +20,7 @@ extern const char bpf_process_begin[], bpf_process_end[];
 extern const char bpf_connection_begin[], bpf_connection_end[];
 extern const char bpf_socket_begin[], bpf_socket_end[];
 extern const char bpf_uring_begin[], bpf_uring_end[];
+extern const char bpf_tls_begin[], bpf_tls_end[];
 }
 
 namespace inferscope::source {
@@ -40,6 +41,8 @@ constexpr std::array embedded_objects{
     Embedded{"socket", "what is sent and received on TCP and unix stream sockets", bpf_socket_begin, bpf_socket_end},
     Embedded{"uring", "length and time of io_uring transfers (their content is not visible)", bpf_uring_begin,
              bpf_uring_end, false},
+    Embedded{"tls", "plaintext of OpenSSL, BoringSSL and GnuTLS as shared libraries", bpf_tls_begin, bpf_tls_end,
+             false},
 };
 
 std::string error_text(int error) {
@@ -108,6 +111,7 @@ BpfObjects::BpfObjects() {
 }
 
 BpfObjects::~BpfObjects() {
+  process_probes_.reset();
   for (Loaded& loaded : objects_)
     for (bpf_link* link : loaded.links) bpf_link__destroy(link);
   for (Loaded& loaded : objects_) bpf_object__close(loaded.object);
@@ -167,7 +171,12 @@ void BpfObjects::attach_one(Loaded& loaded) {
   Capability& capability = capabilities_[loaded.capability];
   std::string missing;
   bpf_program* program = nullptr;
+  bool per_process = false;
   bpf_object__for_each_program(program, loaded.object) {
+    if (bpf_program__type(program) == BPF_PROG_TYPE_KPROBE) {  // what uprobes are, too
+      per_process = true;
+      continue;
+    }
     bpf_link* link = bpf_program__attach(program);
     if (link) {
       loaded.links.push_back(link);
@@ -175,8 +184,21 @@ void BpfObjects::attach_one(Loaded& loaded) {
       missing += fmt::format("{}{}: {}", missing.empty() ? "" : ", ", bpf_program__name(program), error_text(errno));
     }
   }
-  capability.active = !loaded.links.empty();
+  capability.active = !loaded.links.empty() || per_process;
   if (!missing.empty()) capability.problem = "not attached: " + missing;
+}
+
+Status BpfObjects::attach(const TlsLibrary& library) {
+  for (const Loaded& loaded : objects_)
+    if (capabilities_[loaded.capability].name == "tls") {
+      if (!process_probes_) process_probes_ = std::make_unique<ProcessProbes>();
+      return process_probes_->attach(loaded.object, library);
+    }
+  return Error{"the probes for TLS libraries are not available", "'inferscope doctor' says why"};
+}
+
+void BpfObjects::detach(Pid pid) {
+  if (process_probes_) process_probes_->detach(pid);
 }
 
 int BpfObjects::map_fd(const std::string& name) const {

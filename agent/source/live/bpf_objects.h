@@ -8,6 +8,7 @@
 
 #include "core/result.h"
 #include "source/live/live_source.h"
+#include "source/live/process_probes.h"
 
 struct bpf_link;
 struct bpf_object;
@@ -27,6 +28,11 @@ class BpfObjects {
   /// Attaches the programs of what was loaded. To be called when the maps hold their settings.
   void attach();
 
+  /// Attaches the programs for TLS libraries to one process.
+  Status attach(const TlsLibrary& library);
+  /// Takes those of a process out.
+  void detach(Pid pid);
+
   [[nodiscard]] int map_fd(const std::string& name) const;  ///< -1 if there is no such map
   [[nodiscard]] const std::vector<Capability>& capabilities() const { return capabilities_; }
   [[nodiscard]] std::vector<ProgramCost> program_costs() const;
@@ -43,7 +49,8 @@ class BpfObjects {
 
   std::vector<Loaded> objects_{};
   std::vector<Capability> capabilities_{};
-  std::map<std::string, int> maps_{};  ///< owned by the object that created them
+  std::unique_ptr<ProcessProbes> process_probes_{};  ///< made with the first process that needs them
+  std::map<std::string, int> maps_{};                ///< owned by the object that created them
 };
 
 }  // namespace inferscope::source

@@ -147,7 +147,7 @@ void LiveSource::Impl::write_settings() {
 
 Status LiveSource::Impl::set_target(Pid pid, wire_target_state state) {
   const auto key = static_cast<__u32>(pid);
-  const wire_target target{.state = static_cast<__u32>(state), .sample_budget = options.sample_reads};
+  const wire_target target{.state = static_cast<__u32>(state), .sample_budget = options.sample_reads, .uses_tls = 0};
   if (bpf_map_update_elem(objects.map_fd("targets"), &key, &target, BPF_ANY) != 0)
     return Error{fmt::format("process {} cannot be watched: {}", pid, strerror(errno)),
                  "the table of watched processes may be full; exclude some in the configuration"};
@@ -171,6 +171,7 @@ LiveCounters LiveSource::Impl::read_counters() const {
           .targets_full = sum(WIRE_COUNT_TARGETS_FULL),
           .content_faults = sum(WIRE_COUNT_CONTENT_FAULTS),
           .uring_transfers = sum(WIRE_COUNT_URING_TRANSFERS),
+          .tls_unplaced = sum(WIRE_COUNT_TLS_UNPLACED),
           .records_refused = refused};
 }
 
@@ -202,6 +203,7 @@ void LiveSource::Impl::take_control(std::span<const std::byte> record) {
 void LiveSource::Impl::take_exit(const ProcessExited& exited, Time time) {
   sampled.erase(exited.pid);
   host.forget(exited.pid);
+  objects.detach(exited.pid);
   const int conns = objects.map_fd("conns");
   for (auto it = connections.begin(); it != connections.end();) {
     auto& [id, open] = *it;
@@ -346,6 +348,7 @@ void LiveSource::on_notice(OnNotice callback) {
 
 Status LiveSource::watch(const ProcessStarted& process) {
   impl_->sampled.erase(process.pid);
+  impl_->objects.detach(process.pid);  // those of the program that it ran before
   if (auto status = impl_->set_target(process.pid, WIRE_TARGET_WATCHED); !status) return status;
   impl_->host.follow(process.pid);
   impl_->controls.push_back({impl_->noticed.value_or(kernel_now()), process});
@@ -360,6 +363,17 @@ Status LiveSource::sample(Pid pid) {
 Status LiveSource::ignore(Pid pid) {
   impl_->sampled.erase(pid);
   return impl_->set_target(pid, WIRE_TARGET_IGNORED);
+}
+
+Status LiveSource::watch(const TlsLibrary& library) {
+  const auto key = static_cast<__u32>(library.pid);
+  wire_target target{};
+  const int targets = impl_->objects.map_fd("targets");
+  if (bpf_map_lookup_elem(targets, &key, &target) != 0) return success();  // gone
+  // The flag first: what moves inside a call whose plaintext is told must not be told as well.
+  target.uses_tls = 1;
+  bpf_map_update_elem(targets, &key, &target, BPF_EXIST);
+  return impl_->objects.attach(library);
 }
 
 Status LiveSource::poll(Duration timeout, const Emit<Event>& emit) {

@@ -11,6 +11,7 @@
 #include "model/capture_control.h"
 #include "model/event.h"
 #include "model/process_notice.h"
+#include "model/tls_library.h"
 #include "source/event_source.h"
 
 namespace inferscope::source {
@@ -49,6 +50,7 @@ struct LiveCounters {
   std::uint64_t targets_full = 0;
   std::uint64_t content_faults = 0;
   std::uint64_t uring_transfers = 0;
+  std::uint64_t tls_unplaced = 0;
   std::uint64_t records_refused = 0;  ///< by the decoder; never happens unless the two sides disagree
 };
 
@@ -75,6 +77,8 @@ class LiveSource : public EventSource, public CaptureControl {
   Status sample(Pid pid);
   /// Never watched, also not for what it serves.
   Status ignore(Pid pid);
+  /// The plaintext of a watched process's TLS library is seen from now on.
+  Status watch(const TlsLibrary& library);
 
   Status poll(Duration timeout, const Emit<Event>& emit) override;
   [[nodiscard]] bool finished() const override { return false; }

@@ -113,6 +113,18 @@ TEST(Slow, FasterIsNoTroubleAndIsLearned) {
   ASSERT_EQ(play.opened().size(), 1u) << "what was usual before is slow now";
 }
 
+TEST(Slow, ALittleFasterForgetsNothing) {
+  Play play;
+  play.sampled();
+  learn(play);
+  play.open(90);
+  play.tokens(400, milliseconds(18));
+  ASSERT_TRUE(play.all().empty());
+  play.facts.waited = milliseconds(90);
+  play.tokens(60, milliseconds(42));  // nothing is learned meanwhile, so it has to be known
+  EXPECT_EQ(play.opened().size(), 1u);
+}
+
 TEST(Slow, TimeToFirstTokenIsJudgedByPromptSize) {
   Play play;
   const auto ask = [&](ConnectionId id, std::uint64_t prompt, milliseconds first) {

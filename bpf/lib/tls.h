@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Calls of TLS libraries, and which connection each is about. The library's own call of read or write, inside, tells:
+ * no layout of its session is needed. What such a call moves is ciphertext, and its connection carries plaintext from
+ * then on, whose transfers take the place of those of the socket. */
+#ifndef INFERSCOPE_TLS_H
+#define INFERSCOPE_TLS_H
+
+#include "lib/calls.h"
+#include "lib/connection.h"
+
+struct tls_call {
+  __u64 session; /* the library's pointer to it */
+  __u64 stack;   /* user stack pointer at the entry: tells calls inside this one, and one that never returned */
+  __u64 buffer;  /* user address of the plaintext; 0: there is none */
+  __u64 moved;   /* user address of how much was moved; 0: the call returns it */
+  __u64 begin_ns;
+  __u64 conn_key; /* of the connection that was used inside; 0: none so far */
+  __u64 conn;
+  __u64 direction;
+};
+
+struct tls_session {
+  __u64 session;
+  __u64 tgid;
+};
+struct tls_place {
+  __u64 conn_key;
+  __u64 conn;
+};
+
+/* thread -> its call in progress */
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, 16384);
+  __type(key, __u64);
+  __type(value, struct tls_call);
+} tls_calls SEC(".maps");
+
+/* A session's connection, for calls that need no bytes of the socket. One that is pushed out is known again with its
+ * next call that does. */
+struct {
+  __uint(type, BPF_MAP_TYPE_LRU_HASH);
+  __uint(max_entries, 16384);
+  __type(key, struct tls_session);
+  __type(value, struct tls_place);
+} tls_sessions SEC(".maps");
+
+/* thread -> the connection on which it received the begin of a TLS conversation outside of any call: its library works
+ * on memory. Of a session that nobody knows, the next call of this thread is about it. */
+struct {
+  __uint(type, BPF_MAP_TYPE_LRU_HASH);
+  __uint(max_entries, 16384);
+  __type(key, __u64);
+  __type(value, struct tls_place);
+} tls_hellos SEC(".maps");
+
+static __always_inline struct tls_call *tls_call_of(struct wire_target *target) {
+  __u64 thread = bpf_get_current_pid_tgid();
+  return target->uses_tls ? bpf_map_lookup_elem(&tls_calls, &thread) : 0;
+}
+
+/* A connection of which ciphertext was told, since it is older than the probes, ends for the agent and begins anew. */
+static __always_inline void forget_ciphertext(struct socket_ref *ref) {
+  struct wire_conn *conn = find_conn(ref->sk);
+  if (conn && conn->inode == ref->inode && !conn->clear && (conn->streams[0].sequence || conn->streams[1].sequence))
+    close_conn(conn, WIRE_CLOSE_FORGOTTEN);
+}
+
+/* The connection is used inside the call. */
+static __always_inline void place_tls_call(struct tls_call *call, struct wire_conn *conn) {
+  call->conn_key = conn->key;
+  call->conn = conn->id;
+  conn->clear = 1;
+}
+
+/* A handshake record (22, version 3.x) that is a ClientHello (1). */
+static __always_inline int is_client_hello(struct call *call, long length) {
+  __u8 head[6] = {};
+  __u64 address = first_bytes_of(call);
+  if (length < (long)sizeof(head) || !address || bpf_probe_read_user(head, sizeof(head), (void *)address))
+    return 0;
+  return head[0] == 22 && head[1] == 3 && head[5] == 1;
+}
+
+static __always_inline void note_client_hello(struct wire_conn *conn, struct call *call, long length) {
+  struct tls_place place = {.conn_key = conn->key, .conn = conn->id};
+  __u64 thread = bpf_get_current_pid_tgid();
+  if (conn->clear || call->direction != WIRE_RECEIVED || conn->streams[0].sequence || conn->streams[1].sequence)
+    return;
+  if (!is_client_hello(call, length))
+    return;
+  if (bpf_map_lookup_elem(&tls_hellos, &thread))
+    place.conn = 0; /* two at once: whose session comes next is not known, and is not guessed */
+  bpf_map_update_elem(&tls_hellos, &thread, &place, BPF_ANY);
+  conn->clear = 1;
+}
+
+#endif

@@ -1,0 +1,115 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What is encrypted is seen as well: every test of plain requests again over TLS, and TLS servers of other kinds."""
+import concurrent.futures
+import json
+import pathlib
+import subprocess
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+import fixtures
+import requests_test
+from fixtures import Agent, LlamaServer, Process, PythonServer, SystemTest, certificate_in, free_port, wait_until
+from trouble import watch_only
+
+
+class HttpsRequestsTest(requests_test.RequestsTest):
+    @classmethod
+    def setUpClass(cls):
+        SystemTest.setUpClass.__func__(cls)
+        cls.server = LlamaServer(cls.folder, tls=True)
+        cls.agent = Agent(cls.folder).wait_watching(cls.server)
+        wait_until(lambda: "TLS is seen in the clear" in cls.agent.log(), cls.agent.log)
+
+    def test_no_plaintext_without_a_place(self):
+        self.assertEqual(self.agent.status()["kernel"]["tls_unplaced"], 0)
+
+
+class StartedLaterTest(SystemTest):
+    def test_first_request_of_a_new_server(self):
+        """The agent is there before the server, so it sees the library come, and the first request already."""
+        agent = Agent(self.folder)
+        server = LlamaServer(self.folder, tls=True)
+        with server.client() as client:
+            reply = client.chat(stream=True, max_tokens=5)
+        trace = agent.trace_of(reply)
+        self.assertEqual(trace["inferscope.outcome"], "ok", trace)
+        self.assertTrue(trace["inferscope.complete"], trace)
+        self.assertEqual(trace["gen_ai.usage.output_tokens"], 5)
+        self.assertEqual(agent.stop(), 0)
+        self.assertTrue(server.running())
+        with server.client() as client:
+            self.assertEqual(client.get("/health").status, 200, "the probes are gone, the server works on")
+
+
+class OtherLibrariesTest(SystemTest):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.key, cls.certificate = certificate_in(cls.folder)
+
+    def test_python(self):
+        """Its ssl module uses SSL_read_ex and SSL_write_ex."""
+        server = PythonServer(self.folder, fixtures.SUPPORT / "closed_server.py", 0, self.key, self.certificate)
+        agent = Agent(self.folder, watch_only(server), name="python").wait_watching(server)
+        wait_until(lambda: "TLS is seen in the clear" in agent.log(), agent.log)
+        with server.client(tls=True) as client:
+            replies = [client.chat(stream=True, max_tokens=20), client.chat(max_tokens=3)]
+        for reply, tokens in zip(replies, (20, 3)):
+            trace = agent.trace_of(reply)
+            self.assertEqual(trace["gen_ai.usage.output_tokens"], tokens, trace)
+            self.assertEqual(trace["gen_ai.response.model"], "closed-model")
+            self.assertTrue(trace["inferscope.complete"], trace)
+
+    def test_uvicorn(self):
+        """Its TLS works on memory: no socket is used inside the library's calls."""
+        server = PythonServer(self.folder, fixtures.SUPPORT / "uvicorn_server.py", 0, self.key, self.certificate,
+                              python="/usr/bin/python3")
+        agent = Agent(self.folder, watch_only(server), name="uvicorn").wait_watching(server)
+        wait_until(lambda: "TLS is seen in the clear" in agent.log(), agent.log)
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            def one(number):
+                with server.client(tls=True) as client:
+                    return [client.chat(stream=True, max_tokens=5 + number), client.chat(stream=True, max_tokens=2)]
+
+            pairs = list(pool.map(one, range(8)))
+        for number, pair in enumerate(pairs):
+            for reply, tokens in zip(pair, (5 + number, 2)):
+                trace = agent.trace_of(reply)
+                self.assertEqual(len(trace["inferscope.token_times"]), tokens, trace)
+                self.assertEqual(trace["gen_ai.response.model"], "closed-model")
+                self.assertTrue(trace["inferscope.complete"], trace)
+        self.assertEqual(agent.status()["kernel"]["tls_unplaced"], 0)
+
+    def test_connection_older_than_the_agent(self):
+        server = PythonServer(self.folder, fixtures.SUPPORT / "closed_server.py", 0, self.key, self.certificate)
+        with server.client(tls=True) as client:
+            client.chat(max_tokens=2)
+            agent = Agent(self.folder, watch_only(server), name="later").wait_watching(server)
+            wait_until(lambda: "TLS is seen in the clear" in agent.log(), agent.log)
+            # The server waits inside a call that began before the probes were there: its return is not seen, and the
+            # begin of the request with it. The next message is whole.
+            client.chat(max_tokens=2)
+            reply = client.chat(stream=True, max_tokens=6)
+            trace = agent.wait_traces(1, **{"client.port": reply.client_port, "gen_ai.usage.output_tokens": 6})[0]
+        self.assertEqual(trace["inferscope.outcome"], "ok", trace)
+        self.assertTrue(trace["inferscope.complete"], trace)
+
+    def test_gnutls(self):
+        port = free_port("127.0.0.1")
+        server = Process(["gnutls-serv", "--http", "--quiet", "--port", port, "--x509keyfile", self.key, "--x509certfile",
+                          self.certificate], self.folder / "gnutls.log")
+        self.addCleanup(server.end)
+        server.port = port
+        agent = Agent(self.folder, watch_only(server), name="gnutls").wait_watching(server)
+        wait_until(lambda: "TLS is seen in the clear" in agent.log(), agent.log)
+        page = subprocess.run(["curl", "-sk", f"https://127.0.0.1:{port}/some/page"], check=True, capture_output=True)
+        self.assertIn(b"GnuTLS", page.stdout)
+        trace = agent.wait_traces(1, **{"url.path": "/some/page"})[0]
+        self.assertEqual(trace["http.response.status_code"], 200, trace)
+        self.assertEqual(trace["http.response.body.size"], len(page.stdout), json.dumps(trace))
+
+
+if __name__ == "__main__":
+    fixtures.main()
