@@ -6,7 +6,6 @@
 #include <libelf.h>
 
 #include <algorithm>
-#include <array>
 #include <memory>
 #include <optional>
 
@@ -77,20 +76,6 @@ Result<std::map<std::string, ElfFunction>> find_functions(std::span<const std::b
     if (!found.empty()) break;
   }
   return found;
-}
-
-std::size_t cheap_entry(std::span<const std::byte> code) {
-  constexpr std::array<unsigned char, 4> endbr64{0xf3, 0x0f, 0x1e, 0xfa};
-  const auto at = [&code](std::size_t i) { return i < code.size() ? std::to_integer<unsigned>(code[i]) : 0u; };
-  const auto is_push = [&at](std::size_t i) {
-    // push rax … rdi, and with the prefix REX.B r8 … r15
-    const std::size_t opcode = at(i) == 0x41 ? i + 1 : i;
-    return at(opcode) >= 0x50 && at(opcode) <= 0x57;
-  };
-  if (code.size() < endbr64.size() + 2) return 0;
-  for (std::size_t i = 0; i < endbr64.size(); ++i)
-    if (at(i) != endbr64[i]) return 0;
-  return is_push(endbr64.size()) ? endbr64.size() : 0;
 }
 
 }  // namespace inferscope::discover

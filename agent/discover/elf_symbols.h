@@ -23,9 +23,4 @@ struct ElfFunction {
 Result<std::map<std::string, ElfFunction>> find_functions(std::span<const std::byte> file,
                                                           const std::set<std::string>& names);
 
-/// How far into a function, given by its first bytes, a probe is better placed than on its first instruction, in bytes.
-/// The kernel emulates `push` and single-steps `endbr64`, which costs many times as much; behind an endbr64 that a push
-/// follows, arguments and return address still are where they were.
-std::size_t cheap_entry(std::span<const std::byte> code);
-
 }  // namespace inferscope::discover

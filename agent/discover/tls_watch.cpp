@@ -11,6 +11,7 @@
 
 #include "core/proc_stat.h"
 #include "discover/elf_symbols.h"
+#include "discover/probe_placement.h"
 
 namespace inferscope::discover {
 namespace {
@@ -23,7 +24,6 @@ constexpr std::array look_delays{milliseconds(0),   milliseconds(20),  milliseco
 constexpr milliseconds later_delay{5000};
 constexpr std::size_t maps_limit = 16u << 20;
 constexpr std::size_t analyses_kept = 256;
-constexpr std::size_t code_looked_at = 16;
 constexpr std::size_t file_limit = 256u << 20;
 
 struct Symbol {
@@ -62,6 +62,17 @@ std::string_view next_field(std::string_view& line) {
   const std::string_view field = line.substr(0, end);
   line.remove_prefix(end);
   return field;
+}
+
+TlsProbe probe_of(const Symbol& symbol, const ElfFunction& function, std::span<const std::byte> file) {
+  const std::uint64_t begin = function.offset;
+  const bool whole = function.size <= file.size() - begin;
+  const Placement placement = place_probes(whole ? file.subspan(begin, function.size) : std::span<const std::byte>());
+  TlsProbe probe{.function = symbol.function, .symbol = symbol.name, .begin = begin};
+  probe.entry = {begin + placement.entry.offset, placement.entry.stack};
+  probe.return_address = begin + placement.return_address;
+  for (const CodePlace& exit : placement.exits) probe.exits.push_back({begin + exit.offset, exit.stack});
+  return probe;
 }
 
 /// Without the zeros with which the text pads small addresses.
@@ -149,9 +160,7 @@ const TlsWatch::Analysis& TlsWatch::analyse(const std::string& name, const std::
   for (const Symbol& symbol : symbols) {
     const auto function = functions->find(symbol.name);
     if (function == functions->end()) continue;
-    const std::uint64_t offset = function->second.offset;
-    const auto code = bytes.subspan(offset, std::min<std::size_t>(code_looked_at, bytes.size() - offset));
-    analysis.probes.push_back({symbol.function, symbol.name, offset + cheap_entry(code)});
+    analysis.probes.push_back(probe_of(symbol, function->second, bytes));
   }
   if (analysis.probes.empty()) analysis.problem = "it exports none of the functions that are known";
   return analysis;

@@ -19,11 +19,20 @@ enum class TlsFunction : std::uint8_t {
   free,      ///< the session ends
 };
 
-/// Where a probe goes.
+/// An instruction, by its offset in the file.
+struct ProbePlace {
+  std::uint64_t offset = 0;
+  std::int64_t stack = 0;  ///< add to the stack pointer there for what it was at the function's entry
+};
+
+/// Where the probes of a function go.
 struct TlsProbe {
   TlsFunction function{};
   std::string symbol{};
-  std::uint64_t offset = 0;  ///< in the file, of an instruction at which all arguments are still in place
+  std::uint64_t begin = 0;           ///< of the function, in the file
+  ProbePlace entry{};                ///< all arguments are still in place
+  std::uint64_t return_address = 0;  ///< for a return probe: the return address is on top of the stack
+  std::vector<ProbePlace> exits{};   ///< instead of a return probe, where they are known: the result is in place
 };
 
 /// A TLS library as a process maps it.

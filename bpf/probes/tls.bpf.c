@@ -9,11 +9,19 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
+/* The stack pointer as it was at the function's entry. The loader says how far it is off where it put the probe; kernels
+ * that have no such number get probes on entries and returns only. */
+static __always_inline __u64 entry_stack(struct pt_regs *ctx, __u64 usual) {
+  if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_attach_cookie))
+    return PT_REGS_SP(ctx) + bpf_get_attach_cookie(ctx);
+  return PT_REGS_SP(ctx) + usual;
+}
+
 static __always_inline int enter(struct pt_regs *ctx, __u64 direction, int has_content, int ex) {
   __u64 thread = bpf_get_current_pid_tgid();
   struct tls_call call = {
       .session = PT_REGS_PARM1(ctx),
-      .stack = PT_REGS_SP(ctx),
+      .stack = entry_stack(ctx, 0),
       .begin_ns = bpf_ktime_get_ns(),
       .direction = direction,
   };
@@ -89,6 +97,7 @@ int enter_tls_free(struct pt_regs *ctx) {
   return 0;
 }
 
+/* Before the function returns, or after it has. */
 SEC("uretprobe")
 int exit_tls(struct pt_regs *ctx) {
   __u64 thread = bpf_get_current_pid_tgid();
@@ -96,7 +105,7 @@ int exit_tls(struct pt_regs *ctx) {
   struct tls_call call;
   struct wire_conn *conn;
   __u64 length;
-  if (!parked || PT_REGS_SP(ctx) != parked->stack + sizeof(__u64)) /* the return address is off the stack */
+  if (!parked || parked->stack != entry_stack(ctx, -sizeof(__u64)))
     return 0;
   call = *parked;
   bpf_map_delete_elem(&tls_calls, &thread);

@@ -3,7 +3,7 @@
 """Measures inferscope against a real llama-server and an SSE blaster. Ratios come from runs in the order A B B A (agent
 off, on, on, off) within one call; prints tables for docs/performance.md and writes every raw number as JSON.
 
-usage: bench.py --bin FOLDER --out FILE.json [--short] [PART…]     parts: pipeline probes loss memory blaster llama accuracy"""
+usage: bench.py --bin FOLDER --out FILE.json [--short] [PART…]     parts: pipeline probes loss memory blaster llama https accuracy"""
 import argparse
 import concurrent.futures
 import json
@@ -153,7 +153,13 @@ class Bench:
 
     def llama(self):
         """Throughput and inter-token times of llama-server, one stream after another."""
-        server = LlamaServer(self.folder, "medium")
+        return self.streams(LlamaServer(self.folder, "medium"))
+
+    def https(self):
+        """The same over TLS, whose plaintext the agent reads."""
+        return self.streams(LlamaServer(self.folder, "medium", tls=True))
+
+    def streams(self, server):
         generator = random.Random(1)
         requests, tokens = (6, 48) if self.short else (20, 64)
 
@@ -223,7 +229,7 @@ class Bench:
                 "ttft_minus_prompt_ms": {"min": min(first), "p50": quantile(first, 0.5), "p99": quantile(first, 0.99)}}
 
 
-PARTS = ("pipeline", "probes", "loss", "memory", "blaster", "llama", "accuracy")
+PARTS = ("pipeline", "probes", "loss", "memory", "blaster", "llama", "https", "accuracy")
 
 
 def main():

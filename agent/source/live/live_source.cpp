@@ -370,10 +370,13 @@ Status LiveSource::watch(const TlsLibrary& library) {
   wire_target target{};
   const int targets = impl_->objects.map_fd("targets");
   if (bpf_map_lookup_elem(targets, &key, &target) != 0) return success();  // gone
+  const __u32 before = std::exchange(target.uses_tls, 1);
   // The flag first: what moves inside a call whose plaintext is told must not be told as well.
-  target.uses_tls = 1;
   bpf_map_update_elem(targets, &key, &target, BPF_EXIST);
-  return impl_->objects.attach(library);
+  auto status = impl_->objects.attach(library);
+  target.uses_tls = before;
+  if (!status) bpf_map_update_elem(targets, &key, &target, BPF_EXIST);
+  return status;
 }
 
 Status LiveSource::poll(Duration timeout, const Emit<Event>& emit) {

@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <fstream>
 #include <iterator>
 
@@ -21,11 +20,6 @@ using std::chrono::milliseconds;
 std::string content_of(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(file), {}};
-}
-
-template <std::size_t n>
-std::size_t entry_of(const std::array<unsigned char, n>& code) {
-  return cheap_entry(std::as_bytes(std::span(code)));
 }
 
 TEST(ElfSymbols, FindsFunctionsOfALibrary) {
@@ -52,14 +46,6 @@ TEST(ElfSymbols, OtherFilesAreRefused) {
   own.resize(own.size() / 4);  // the tables stand at the end
   const auto found = find_functions(std::as_bytes(std::span(own)), {"main"});
   EXPECT_TRUE(!found || found->empty());
-}
-
-TEST(CheapEntry, IsBehindAnEndbrThatAPushFollows) {
-  EXPECT_EQ(entry_of(std::array<unsigned char, 6>{0xf3, 0x0f, 0x1e, 0xfa, 0x55, 0x48}), 4u);  // push rbp
-  EXPECT_EQ(entry_of(std::array<unsigned char, 6>{0xf3, 0x0f, 0x1e, 0xfa, 0x41, 0x57}), 4u);  // push r15
-  EXPECT_EQ(entry_of(std::array<unsigned char, 6>{0xf3, 0x0f, 0x1e, 0xfa, 0x48, 0x83}), 0u);  // sub rsp
-  EXPECT_EQ(entry_of(std::array<unsigned char, 6>{0x55, 0x48, 0x89, 0xe5, 0x41, 0x57}), 0u);  // is one itself
-  EXPECT_EQ(entry_of(std::array<unsigned char, 5>{0xf3, 0x0f, 0x1e, 0xfa, 0x41}), 0u);        // cut
 }
 
 TEST(Mappings, OnlyExecutableFiles) {

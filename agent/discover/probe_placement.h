@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace inferscope::discover {
+
+/// An instruction of a function, from whose beginning offsets count.
+struct CodePlace {
+  std::uint64_t offset = 0;
+  /// Bytes that the function has put on the stack by then: the stack pointer plus this is what it was at the entry.
+  std::int64_t stack = 0;
+
+  bool operator==(const CodePlace&) const = default;
+};
+
+/// Where probes on a function cost least. The kernel emulates push, and relative jumps and calls; everything else it
+/// single-steps, which costs several times as much (arch/x86/kernel/uprobes.c).
+struct Placement {
+  CodePlace entry{};                 ///< passed once per call, with the arguments where they were
+  std::uint64_t return_address = 0;  ///< likewise, with the return address on top of the stack: for a return probe
+  std::vector<CodePlace> exits{};    ///< one of them is passed once before each return, the result in place; empty: not
+                                     ///< proven, so it takes a return probe
+};
+
+/// `code`: the whole function, of x86-64. What cannot be proven by decoding it stays at its beginning.
+Placement place_probes(std::span<const std::byte> code);
+
+}  // namespace inferscope::discover
