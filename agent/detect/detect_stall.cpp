@@ -135,7 +135,8 @@ class StallDetector : public Detector {
     draft.confidence = confidence_of(cause);
     draft.cause = cause;
     draft.measure = {2, 1, "1", context.now};
-    draft.summary = fmt::format("{} takes no requests; clients that wait: {}", clean_text(server.process.name, 64), waiting);
+    draft.summary =
+        fmt::format("{} takes no requests; clients that wait: {}", clean_text(server.process.name, 64), waiting);
     draft.evidence = {{"waiting_connections", waiting, 0.0, "{connection}"}};
     if (Finding* finding = context.book.open(server, "", std::move(draft), context.unix_minus_kernel_ns))
       context.book.changed(*finding);

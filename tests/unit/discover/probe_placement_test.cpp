@@ -4,12 +4,12 @@
 #include <gtest/gtest.h>
 
 // Functions that nobody runs, between NAME_begin and NAME_end.
-#define CODE(name, text)                                                                                 \
-  extern "C" const std::byte name##_begin[], name##_end[];                                               \
+#define CODE(name, text)                                   \
+  extern "C" const std::byte name##_begin[], name##_end[]; \
   asm(".pushsection .rodata\n" #name "_begin:\n" text "\n" #name "_end:\n.popsection\n")
 
-// What compilers make of a function with a protected stack: arguments are tested first, the result is made, the guard is
-// compared, and one path returns.
+// What compilers make of a function with a protected stack: arguments are tested first, the result is made, the guard
+// is compared, and one path returns.
 CODE(guarded, R"(
   endbr64
   sub $0x18, %rsp
