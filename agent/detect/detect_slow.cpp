@@ -29,6 +29,8 @@ constexpr std::size_t window_tokens_most = 4096;
 constexpr double told_ratio = 1.25;
 constexpr double over_ratio = 1.15;
 constexpr int calm_windows = 2;
+/// A single one is what is left of the batch while others' prompts are read.
+constexpr int out_of_date_after = 12;
 constexpr Duration no_load_after = std::chrono::seconds(15);
 /// What has lasted for so long is usual from now on.
 constexpr Duration new_normal_after = std::chrono::minutes(15);
@@ -43,16 +45,26 @@ double median_of(std::vector<double>& values) {
   return *middle;
 }
 
-/// Token gaps of one model on one server since `begin`.
+/// Token gaps of one model on one server since `begin`, and what the server worked on meanwhile, at each tick. What it
+/// works on at the end says little: the requests of a batch like to end together.
 struct Window {
   std::optional<Time> begin{};
   std::vector<double> gaps{};
+  std::vector<Load> loads{};
+
+  [[nodiscard]] const Load& middle_load() {
+    const auto middle = loads.begin() + static_cast<std::ptrdiff_t>(loads.size() / 2);
+    std::nth_element(loads.begin(), middle, loads.end(),
+                     [](const Load& a, const Load& b) { return a.concurrency < b.concurrency; });
+    return *middle;
+  }
 };
 
 /// One measure of one model on one server.
 struct Series {
   Cusum cusum{};
-  int calm = 0;
+  int calm = 0;       ///< values in a row that are nothing special
+  int low = 0;        ///< values in a row that are far below usual
   Time last{};        ///< newest value
   double ratio = 1;   ///< of the newest value to usual
   Time high_since{};  ///< the first of the values that led to the shift
@@ -85,11 +97,12 @@ class SlowDetector : public Detector {
     State& state = found->second;
     for (auto& [model, window] : state.windows) {
       if (!window.begin) continue;
+      window.loads.push_back(load_of(server, model));
       const Duration length = elapsed(*window.begin, context.now);
       if (length < window_least || (window.gaps.size() < window_tokens && length < window_most)) continue;
       if (!window.gaps.empty() && !server.blind_since(*window.begin)) {
         const double median = median_of(window.gaps);
-        judge(server, state, per_token_topic, model, load_of(server, model), median, server.baselines[model].per_token,
+        judge(server, state, per_token_topic, model, window.middle_load(), median, server.baselines[model].per_token,
               context);
       }
       window = {};
@@ -143,6 +156,7 @@ class SlowDetector : public Detector {
     if (series.ratio <= told_ratio) series.high = false;
     if (series.ratio > told_ratio && !std::exchange(series.high, true)) series.high_since = context.now;
     series.calm = series.ratio < over_ratio ? series.calm + 1 : 0;
+    series.low = series.ratio * told_ratio < 1 ? series.low + 1 : 0;
     Finding* finding = context.book.find(Finding::Kind::slow, server, topic);
     if (finding) {
       finding->measure = {seconds, usual->seconds, "s", context.now};
@@ -155,7 +169,7 @@ class SlowDetector : public Detector {
     } else if (series.cusum.shifted_up() && series.ratio > told_ratio) {
       open(server, topic, measure, model, load, seconds, *usual, series, context);
       return;
-    } else if (series.cusum.shifted_down() && series.ratio * told_ratio < 1) {
+    } else if (series.cusum.shifted_down() && series.low >= out_of_date_after) {
       // Much faster than ever is nobody's trouble, but what was learned is out of date. Small drifts are learned.
       baseline.forget();
       series = {};

@@ -19,6 +19,8 @@ namespace {
 
 namespace fs = std::filesystem;
 constexpr Duration thread_look_interval = std::chrono::seconds(2);
+constexpr Duration often_after_work = std::chrono::seconds(30);
+constexpr Duration idle_interval = std::chrono::seconds(1);
 /// A thread that waits for more than this share of its time is worth asking who has its processor.
 constexpr double contended_share = 0.1;
 constexpr Duration rival_window_least = std::chrono::milliseconds(150);
@@ -240,13 +242,14 @@ void HostSampler::find_rivals(std::vector<ProcessSample>& samples, Time now) {
   next_scan_ = now + (own_cpu_time() - began) * pause_factor;
 }
 
-void HostSampler::sample(Time now, const std::set<Pid>& wanted, const Emit<Event>& emit) {
+void HostSampler::sample(Time now, const std::set<Pid>& busy, const Emit<Event>& emit) {
   std::vector<ProcessSample> samples;
-  for (const Pid pid : wanted) {
-    const auto found = followed_.find(pid);
-    if (found == followed_.end()) continue;
+  for (auto& [pid, followed] : followed_) {
+    if (busy.contains(pid)) followed.often_until = now + often_after_work;
+    if (now >= followed.often_until && now < followed.next_anyway) continue;
+    followed.next_anyway = now + idle_interval;
     ProcessSample sample;
-    if (sample_one(found->second, now, sample)) samples.push_back(std::move(sample));
+    if (sample_one(followed, now, sample)) samples.push_back(std::move(sample));
   }
   find_rivals(samples, now);
   for (ProcessSample& sample : samples) emit({now, std::move(sample)});

@@ -28,8 +28,10 @@ class HostSampler {
   void follow(Pid pid);
   void forget(Pid pid);
 
-  /// Emits a ProcessSample, with `now` as its time, for each followed process that `wanted` names.
-  void sample(Time now, const std::set<Pid>& wanted, const Emit<Event>& emit);
+  /// To be called at the rate of the samples. Emits a ProcessSample, with `now` as its time, for each followed process
+  /// that is at work, as `busy` names them, or was lately; for the others once in a while, since one that is stopped
+  /// between two requests never is busy again.
+  void sample(Time now, const std::set<Pid>& busy, const Emit<Event>& emit);
 
  private:
   struct Thread {
@@ -47,6 +49,8 @@ class HostSampler {
     Thread before{};                 ///< of the busiest, as of the last sample
     std::uint64_t throttled_ns = 0;  ///< of its cgroup, in total
     std::optional<Time> sampled{};
+    Time often_until{};
+    Time next_anyway{};  ///< sampled then, whether it is at work or not
     std::uint32_t unread = 0;  ///< connections with bytes that it has not read, as of the last look
     Time next_unread_look{};
   };

@@ -60,7 +60,7 @@ struct ProgramCost {
   std::uint64_t total_ns = 0;
 };
 
-/// The running kernel, and facts about watched processes that have a connection open (HostSampler). Needs root
+/// The running kernel, and facts about watched processes (HostSampler). Needs root
 /// (CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE) and kernel BTF. Leaves nothing behind: no pin, no mount, no file; the kernel
 /// removes everything with the last descriptor.
 class LiveSource : public EventSource, public CaptureControl {

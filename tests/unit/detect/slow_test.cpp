@@ -125,6 +125,18 @@ TEST(Slow, ALittleFasterForgetsNothing) {
   EXPECT_EQ(play.opened().size(), 1u);
 }
 
+TEST(Slow, AFewFastWindowsForgetNothing) {
+  Play play;
+  play.sampled();
+  learn(play);
+  play.open(90);
+  play.tokens(300, milliseconds(5));  // 1.5 s, as while the prompts of the others in the batch are read
+  ASSERT_TRUE(play.all().empty());
+  play.facts.waited = milliseconds(90);
+  play.tokens(60, milliseconds(42));
+  EXPECT_EQ(play.opened().size(), 1u);
+}
+
 TEST(Slow, TimeToFirstTokenIsJudgedByPromptSize) {
   Play play;
   const auto ask = [&](ConnectionId id, std::uint64_t prompt, milliseconds first) {

@@ -166,6 +166,23 @@ TEST(HostSampler, OfAStoppedProcessCountsWhatItHasNotRead) {
   EXPECT_EQ(one.take()->waiting_connections, 2u);
 }
 
+TEST(HostSampler, AnIdleProcessIsSampledNowAndThen) {
+  Sampling one;
+  const auto count = [&](milliseconds time, const std::set<Pid>& busy) {
+    std::size_t samples = 0;
+    for (const Time end = one.now + time; one.now < end;) {
+      one.now += milliseconds(200);
+      one.sampler.sample(one.now, busy, [&](const Event&) { ++samples; });
+    }
+    return samples;
+  };
+  EXPECT_EQ(count(milliseconds(2000), {}), 2u);
+  EXPECT_EQ(count(milliseconds(2000), {100}), 10u);
+  EXPECT_EQ(count(milliseconds(2000), {}), 10u) << "as a server between two requests";
+  (void)count(milliseconds(30'000), {});
+  EXPECT_EQ(count(milliseconds(2000), {}), 2u);
+}
+
 TEST(HostSampler, AProcessThatIsGoneOrAnotherIsNotSampled) {
   Sampling one;
   ASSERT_TRUE(one.take());
