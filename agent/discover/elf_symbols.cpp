@@ -66,7 +66,7 @@ Result<std::map<std::string, ElfFunction>> find_functions(std::span<const std::b
       elf_memory(const_cast<char*>(reinterpret_cast<const char*>(file.data())), file.size()));  // NOLINT
   if (!elf || elf_kind(elf.get()) != ELF_K_ELF) return broken("not of the format");
   std::map<std::string, ElfFunction> found;
-  for (const std::uint32_t table : {SHT_DYNSYM, SHT_SYMTAB}) {
+  for (const unsigned table : {unsigned{SHT_DYNSYM}, unsigned{SHT_SYMTAB}}) {
     Elf_Scn* section = nullptr;
     for (std::size_t i = 0; i < sections_read && (section = elf_nextscn(elf.get(), section)) != nullptr; ++i) {
       GElf_Shdr header;
