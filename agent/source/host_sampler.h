@@ -50,7 +50,7 @@ class HostSampler {
     std::uint64_t throttled_ns = 0;  ///< of its cgroup, in total
     std::optional<Time> sampled{};
     Time often_until{};
-    Time next_anyway{};  ///< sampled then, whether it is at work or not
+    Time next_anyway{};        ///< sampled then, whether it is at work or not
     std::uint32_t unread = 0;  ///< connections with bytes that it has not read, as of the last look
     Time next_unread_look{};
   };
