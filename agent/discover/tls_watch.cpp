@@ -35,16 +35,16 @@ struct KnownLibrary {
   std::span<const Symbol> symbols;
 };
 
+/// Each probe costs the kernel a grace period when it is taken out, so only those without which something is missed:
+/// once a handshake has told that a connection is TLS, what other functions move on it is no plaintext.
 constexpr std::array openssl{
     Symbol{"SSL_do_handshake", TlsFunction::inner}, Symbol{"SSL_peek", TlsFunction::inner},
-    Symbol{"SSL_peek_ex", TlsFunction::inner},      Symbol{"SSL_shutdown", TlsFunction::inner},
     Symbol{"SSL_read", TlsFunction::read},          Symbol{"SSL_write", TlsFunction::write},
     Symbol{"SSL_read_ex", TlsFunction::read_ex},    Symbol{"SSL_write_ex", TlsFunction::write_ex},
     Symbol{"SSL_free", TlsFunction::free}};
-constexpr std::array gnutls{Symbol{"gnutls_handshake", TlsFunction::inner}, Symbol{"gnutls_bye", TlsFunction::inner},
-                            Symbol{"gnutls_record_recv", TlsFunction::read},
-                            Symbol{"gnutls_record_send", TlsFunction::write},
-                            Symbol{"gnutls_deinit", TlsFunction::free}};
+constexpr std::array gnutls{
+    Symbol{"gnutls_handshake", TlsFunction::inner}, Symbol{"gnutls_record_recv", TlsFunction::read},
+    Symbol{"gnutls_record_send", TlsFunction::write}, Symbol{"gnutls_deinit", TlsFunction::free}};
 
 /// One row for each library; BoringSSL has OpenSSL's names.
 constexpr std::array libraries{KnownLibrary{"libssl.so", openssl}, KnownLibrary{"libssl-", openssl},

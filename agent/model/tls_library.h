@@ -11,7 +11,7 @@ namespace inferscope {
 
 /// What a function of a TLS library does, and so how its arguments are read. The first is always the session.
 enum class TlsFunction : std::uint8_t {
-  inner,     ///< moves no plaintext, but bytes of the connection: handshakes, looks ahead, closing
+  inner,     ///< moves no plaintext, but bytes of the connection: handshakes
   read,      ///< (session, buffer, size) → bytes read
   write,     ///< (session, buffer, size) → bytes written
   read_ex,   ///< (session, buffer, size, size_t* moved) → 1 if any
