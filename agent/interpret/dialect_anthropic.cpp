@@ -14,11 +14,8 @@ bool read_request(const Json& body, Reading& reading) {
   if (!body.IsObject()) return true;
   auto& request = reading.call.request;
   read_sampling(body, request);
-  if (const Json* model = member(body, "model")) request.model = clean_text_of(*model);
-  if (const Json* stream = member(body, "stream"); stream != nullptr && stream->IsBool())
-    request.stream = stream->GetBool();
+  read_common(body, request);
   if (const Json* limit = member(body, "max_tokens")) request.max_tokens = integer_of(*limit);
-  if (const Json* tools = array_member(body, "tools")) request.tool_count = tools->Size();
   std::uint64_t bytes = 0;
   if (const Json* system = member(body, "system")) {
     bytes += text_of(*system).size();
@@ -36,15 +33,12 @@ bool read_request(const Json& body, Reading& reading) {
 
 /// Its input_tokens are without those that were read from or written to the cache; ours are all of the prompt's.
 void read_usage(const Json& usage, InferenceCall& call) {
-  const auto count = [&usage](std::string_view name) {
-    const Json* value = member(usage, name);
-    return value != nullptr ? count_of(*value) : std::nullopt;
-  };
-  const auto read = count("cache_read_input_tokens");
-  if (const auto fresh = count("input_tokens"))
-    call.usage.input_tokens = *fresh + read.value_or(0) + count("cache_creation_input_tokens").value_or(0);
+  const auto read = count_member(usage, "cache_read_input_tokens");
+  if (const auto fresh = count_member(usage, "input_tokens"))
+    call.usage.input_tokens =
+        *fresh + read.value_or(0) + count_member(usage, "cache_creation_input_tokens").value_or(0);
   if (read) call.usage.cached_input_tokens = read;
-  if (const auto tokens = count("output_tokens")) {
+  if (const auto tokens = count_member(usage, "output_tokens")) {
     call.usage.output_tokens = tokens;
     call.usage.source = InferenceCall::CountSource::usage;
   }
@@ -58,9 +52,7 @@ void note_block(const Json& block, std::uint64_t index, Reading& reading) {
 /// A whole message, or that of a stream's begin.
 void read_whole(const Json& message, Reading& reading) {
   auto& response = reading.call.response;
-  if (const Json* id = member(message, "id"); id != nullptr && !response.id) response.id = clean_text_of(*id);
-  if (const Json* model = member(message, "model"); model != nullptr && !response.model)
-    response.model = clean_text_of(*model);
+  read_identity(message, response);
   if (const Json* usage = object_member(message, "usage")) read_usage(*usage, reading.call);
   if (const Json* reason = member(message, "stop_reason"); reason != nullptr && !text_of(*reason).empty())
     set_finish_reason(reading.call, 0, text_of(*reason));

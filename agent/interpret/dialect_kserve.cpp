@@ -20,8 +20,7 @@ constexpr std::array<PathRule, 6> paths{{
 void read_parameters(const Json& parameters, InferenceCall::Request& request) {
   read_sampling(parameters, request);
   if (const Json* limit = member(parameters, "max_tokens")) request.max_tokens = integer_of(*limit);
-  if (const Json* stream = member(parameters, "stream"); stream != nullptr && stream->IsBool())
-    request.stream = stream->GetBool();
+  read_stream(parameters, request);
 }
 
 bool read_request(const Json& body, Reading& reading) {

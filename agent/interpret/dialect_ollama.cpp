@@ -47,14 +47,10 @@ void read_figures(const Json& message, InferenceCall& call) {
     const auto ns = value != nullptr ? number_of(*value) : std::nullopt;
     return ns ? std::optional(*ns / ns_per_ms) : std::nullopt;
   };
-  const auto count = [&message](std::string_view name) {
-    const Json* value = member(message, name);
-    return value != nullptr ? count_of(*value) : std::nullopt;
-  };
   call.engine->prompt_ms = ms("prompt_eval_duration");
-  call.engine->prompt_tokens = count("prompt_eval_count");
+  call.engine->prompt_tokens = count_member(message, "prompt_eval_count");
   call.engine->predicted_ms = ms("eval_duration");
-  call.engine->predicted_tokens = count("eval_count");
+  call.engine->predicted_tokens = count_member(message, "eval_count");
   // Absent where the whole prompt was in the cache.
   if (call.engine->prompt_tokens) call.usage.input_tokens = call.engine->prompt_tokens;
 }

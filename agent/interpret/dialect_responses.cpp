@@ -15,11 +15,8 @@ bool read_request(const Json& body, Reading& reading) {
   if (!body.IsObject()) return true;
   auto& request = reading.call.request;
   read_sampling(body, request);
-  if (const Json* model = member(body, "model")) request.model = clean_text_of(*model);
-  if (const Json* stream = member(body, "stream"); stream != nullptr && stream->IsBool())
-    request.stream = stream->GetBool();
+  read_common(body, request);
   if (const Json* limit = member(body, "max_output_tokens")) request.max_tokens = integer_of(*limit);
-  if (const Json* tools = array_member(body, "tools")) request.tool_count = tools->Size();
   std::uint64_t bytes = 0;
   for (const std::string_view name : {"instructions", "input"})
     if (const Json* text = member(body, name)) bytes += text_bytes(*text);
@@ -29,19 +26,15 @@ bool read_request(const Json& body, Reading& reading) {
 }
 
 void read_usage(const Json& usage, InferenceCall& call) {
-  const auto count = [](const Json& object, std::string_view name) {
-    const Json* value = member(object, name);
-    return value != nullptr ? count_of(*value) : std::nullopt;
-  };
-  if (const auto tokens = count(usage, "input_tokens")) call.usage.input_tokens = tokens;
-  if (const auto tokens = count(usage, "output_tokens")) {
+  if (const auto tokens = count_member(usage, "input_tokens")) call.usage.input_tokens = tokens;
+  if (const auto tokens = count_member(usage, "output_tokens")) {
     call.usage.output_tokens = tokens;
     call.usage.source = InferenceCall::CountSource::usage;
   }
   if (const Json* details = object_member(usage, "input_tokens_details"))
-    if (const auto tokens = count(*details, "cached_tokens")) call.usage.cached_input_tokens = tokens;
+    if (const auto tokens = count_member(*details, "cached_tokens")) call.usage.cached_input_tokens = tokens;
   if (const Json* details = object_member(usage, "output_tokens_details"))
-    if (const auto tokens = count(*details, "reasoning_tokens")) call.usage.reasoning_tokens = tokens;
+    if (const auto tokens = count_member(*details, "reasoning_tokens")) call.usage.reasoning_tokens = tokens;
 }
 
 bool is_tool_call(const Json& item) {
@@ -52,9 +45,7 @@ bool is_tool_call(const Json& item) {
 /// The object itself, alone or in an event.
 void read_object(const Json& object, Reading& reading) {
   auto& response = reading.call.response;
-  if (const Json* id = member(object, "id"); id != nullptr && !response.id) response.id = clean_text_of(*id);
-  if (const Json* model = member(object, "model"); model != nullptr && !response.model)
-    response.model = clean_text_of(*model);
+  read_identity(object, response);
   if (const Json* usage = object_member(object, "usage")) read_usage(*usage, reading.call);
   if (const Json* output = array_member(object, "output")) {
     std::uint64_t place = 0;

@@ -16,8 +16,7 @@ bool read_request(const Json& body, Reading& reading) {
   if (text == nullptr && member(body, "input_ids") == nullptr && member(body, "input_embeds") == nullptr) return false;
   auto& request = reading.call.request;
   if (text != nullptr) request.prompt_bytes = text_bytes(*text);
-  if (const Json* stream = member(body, "stream"); stream != nullptr && stream->IsBool())
-    request.stream = stream->GetBool();
+  read_stream(body, request);
   if (const Json* parameters = object_member(body, "sampling_params")) {
     read_sampling(*parameters, request);
     if (const Json* limit = member(*parameters, "max_new_tokens")) request.max_tokens = integer_of(*limit);

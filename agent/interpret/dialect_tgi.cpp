@@ -19,8 +19,7 @@ bool read_request(const Json& body, Reading& reading) {
   if (inputs == nullptr) return false;  // these paths are others', too
   auto& request = reading.call.request;
   request.prompt_bytes = text_bytes(*inputs);
-  if (const Json* stream = member(body, "stream"); stream != nullptr && stream->IsBool())
-    request.stream = stream->GetBool();
+  read_stream(body, request);
   if (const Json* parameters = object_member(body, "parameters")) {
     read_sampling(*parameters, request);
     if (const Json* limit = member(*parameters, "max_new_tokens")) request.max_tokens = integer_of(*limit);

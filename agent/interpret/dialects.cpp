@@ -122,6 +122,28 @@ void note_tool_call(Reading& reading, std::uint64_t choice, std::uint64_t index)
   reading.call.response.tool_calls = seen.size();
 }
 
+void read_stream(const Json& body, InferenceCall::Request& request) {
+  if (const Json* stream = member(body, "stream"); stream != nullptr && stream->IsBool())
+    request.stream = stream->GetBool();
+}
+
+void read_common(const Json& body, InferenceCall::Request& request) {
+  if (const Json* model = member(body, "model")) request.model = clean_text_of(*model);
+  read_stream(body, request);
+  if (const Json* tools = array_member(body, "tools")) request.tool_count = tools->Size();
+}
+
+void read_identity(const Json& message, InferenceCall::Response& response) {
+  if (const Json* id = member(message, "id"); id != nullptr && !response.id) response.id = clean_text_of(*id);
+  if (const Json* model = member(message, "model"); model != nullptr && !response.model)
+    response.model = clean_text_of(*model);
+}
+
+std::optional<std::uint64_t> count_member(const Json& object, std::string_view name) {
+  const Json* value = member(object, name);
+  return value != nullptr ? count_of(*value) : std::nullopt;
+}
+
 void read_sampling(const Json& parameters, InferenceCall::Request& request) {
   if (!parameters.IsObject()) return;
   for (const auto& entry : parameters.GetObject()) {

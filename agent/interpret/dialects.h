@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -74,6 +75,14 @@ void set_finish_reason(InferenceCall& call, std::uint64_t choice, std::string_vi
 void set_count(std::vector<std::uint64_t>& counts, std::uint64_t choice, const Json* value);
 /// A distinct call of a tool, by its place in the answer.
 void note_tool_call(Reading& reading, std::uint64_t choice, std::uint64_t index);
+/// The model, whether to stream, and tools, by the names that nearly all APIs have for them.
+void read_common(const Json& body, InferenceCall::Request& request);
+/// Whether to stream, where it is said.
+void read_stream(const Json& body, InferenceCall::Request& request);
+/// A response's id and model, each as it is said first.
+void read_identity(const Json& message, InferenceCall::Response& response);
+/// A member that is a count.
+std::optional<std::uint64_t> count_member(const Json& object, std::string_view name);
 /// Sampling parameters by the names that nearly all APIs have for them: temperature, top_p, top_k, seed, penalties.
 void read_sampling(const Json& parameters, InferenceCall::Request& request);
 /// Bytes of text in a prompt (string or list) or in messages (content strings and text parts).
