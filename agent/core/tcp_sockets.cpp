@@ -13,7 +13,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cstring>
 #include <optional>
 #include <span>
@@ -22,6 +21,7 @@
 #include <thread>
 #include <utility>
 
+#include "core/parse_number.h"
 #include "core/proc_stat.h"
 
 namespace inferscope::proc {
@@ -90,17 +90,9 @@ bool take_answers(int diag, std::vector<TcpSocket>& sockets) {
 }
 
 template <class Number>
-std::optional<Number> parse(std::string_view text, int base) {
-  Number number{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number, base);
-  if (error != std::errc() || end == text.data()) return std::nullopt;
-  return number;
-}
-
-template <class Number>
 std::optional<Number> parse_after_colon(std::string_view text) {
   const auto colon = text.rfind(':');
-  return colon == std::string_view::npos ? std::nullopt : parse<Number>(text.substr(colon + 1), 16);
+  return colon == std::string_view::npos ? std::nullopt : parse_number<Number>(text.substr(colon + 1), 16);
 }
 
 }  // namespace
@@ -114,10 +106,10 @@ std::vector<TcpSocket> parse_tcp_table(std::string_view text, TcpRole role) {
     std::istringstream fields(line);
     std::string slot, local, remote, state, queues, timer, retransmits, uid, timeout, inode;
     fields >> slot >> local >> remote >> state >> queues >> timer >> retransmits >> uid >> timeout >> inode;
-    const auto number_of_state = parse<unsigned>(state, 16);
+    const auto number_of_state = parse_number<unsigned>(state, 16);
     if (!number_of_state || *number_of_state >= 32 || (states_of(role) & 1u << *number_of_state) == 0) continue;
     const auto port = parse_after_colon<std::uint16_t>(local);
-    const auto number = parse<std::uint64_t>(inode, 10);
+    const auto number = parse_number<std::uint64_t>(inode);
     if (port && number) sockets.push_back({*number, *port, parse_after_colon<std::uint32_t>(queues).value_or(0)});
   }
   return sockets;

@@ -2,11 +2,11 @@
 #include "discover/process_info.h"
 
 #include <algorithm>
-#include <charconv>
 #include <sstream>
 #include <system_error>
 #include <utility>
 
+#include "core/parse_number.h"
 #include "core/proc_stat.h"
 #include "core/tcp_sockets.h"
 
@@ -27,14 +27,6 @@ std::string read_link(const fs::path& path) {
   return error ? std::string() : target.string();
 }
 
-template <class Number>
-std::optional<Number> parse(std::string_view text, int base = 10) {
-  Number number{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number, base);
-  if (error != std::errc() || end == text.data()) return std::nullopt;
-  return number;
-}
-
 /// /proc/net/unix: flag 0x10000 (SO_ACCEPTCON) marks a listener.
 void parse_unix_listeners(const std::string& text, std::map<std::uint64_t, std::uint16_t>& listeners) {
   std::istringstream lines(text);
@@ -44,8 +36,8 @@ void parse_unix_listeners(const std::string& text, std::map<std::uint64_t, std::
     std::istringstream fields(line);
     std::string address, references, protocol, flags, type, state, inode;
     fields >> address >> references >> protocol >> flags >> type >> state >> inode;
-    const auto number = parse<std::uint64_t>(inode);
-    if (number && type == "0001" && (parse<std::uint32_t>(flags, 16).value_or(0) & 0x10000u) != 0)
+    const auto number = parse_number<std::uint64_t>(inode);
+    if (number && type == "0001" && (parse_number<std::uint32_t>(flags, 16).value_or(0) & 0x10000u) != 0)
       listeners[*number] = 0;
   }
 }
@@ -56,7 +48,7 @@ std::vector<Pid> ProcReader::pids() const {
   std::vector<Pid> pids;
   std::error_code error;
   for (fs::directory_iterator it(root_, error), end; !error && it != end; it.increment(error))
-    if (const auto pid = parse<Pid>(it->path().filename().string())) pids.push_back(*pid);
+    if (const auto pid = parse_number<Pid>(it->path().filename().string())) pids.push_back(*pid);
   std::sort(pids.begin(), pids.end());
   return pids;
 }
@@ -77,7 +69,7 @@ std::optional<ProcessInfo> ProcReader::read(Pid pid) const {
   for (auto& line : proc::read_cgroups(folder)) info.cgroups.push_back(std::move(line.path));
   std::istringstream status(read_file(folder / "status"));
   for (std::string line; std::getline(status, line);)
-    if (line.starts_with("Uid:")) info.uid = parse<std::uint32_t>(std::string_view(line).substr(5)).value_or(0);
+    if (line.starts_with("Uid:")) info.uid = parse_number<std::uint32_t>(std::string_view(line).substr(5)).value_or(0);
   return info;
 }
 
@@ -115,7 +107,7 @@ std::set<std::uint16_t> ProcReader::listening_ports(Pid pid) {
        it.increment(error)) {
     const std::string target = read_link(it->path());
     if (!target.starts_with(prefix)) continue;
-    const auto inode = parse<std::uint64_t>(std::string_view(target).substr(prefix.size()));
+    const auto inode = parse_number<std::uint64_t>(std::string_view(target).substr(prefix.size()));
     if (const auto found = inode ? listeners.find(*inode) : listeners.end(); found != listeners.end())
       ports.insert(found->second);
   }

@@ -2,7 +2,6 @@
 #include "source/host_sampler.h"
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <string>
 #include <string_view>
@@ -10,6 +9,7 @@
 #include <utility>
 
 #include "core/clock.h"
+#include "core/parse_number.h"
 #include "core/proc_stat.h"
 #include "model/proc_target.h"
 #include "model/time_math.h"
@@ -30,20 +30,13 @@ constexpr Duration rival_slack = std::chrono::seconds(2);
 /// processor time: on a contended host, which is where this is needed, the wall clock would count others' work as ours.
 constexpr int pause_factor = 200;
 
-std::optional<std::uint64_t> number_in(std::string_view text) {
-  std::uint64_t number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || end == text.data()) return std::nullopt;
-  return number;
-}
-
 /// The value behind `key` in a file of "key value" lines.
 std::optional<std::uint64_t> value_of(std::string_view text, std::string_view key) {
   for (std::size_t at = 0; at < text.size();) {
     const std::size_t end = std::min(text.find('\n', at), text.size());
     const std::string_view line = text.substr(at, end - at);
     if (line.starts_with(key) && line.size() > key.size() && line[key.size()] == ' ')
-      return number_in(line.substr(key.size() + 1));
+      return parse_number<std::uint64_t>(line.substr(key.size() + 1));
     at = end + 1;
   }
   return std::nullopt;
@@ -61,7 +54,7 @@ std::vector<proc::TcpSocket> own_with_waiting(const fs::path& process, std::vect
     const std::string target = fs::read_symlink(it->path(), gone).string();
     constexpr std::string_view prefix = "socket:[";
     if (!target.starts_with(prefix)) continue;
-    const auto inode = number_in(std::string_view(target).substr(prefix.size()));
+    const auto inode = parse_number<std::uint64_t>(std::string_view(target).substr(prefix.size()));
     const auto found =
         std::find_if(sockets.begin(), sockets.end(), [&](const auto& one) { return inode == one.inode; });
     if (found == sockets.end()) continue;
@@ -116,12 +109,13 @@ void HostSampler::look_at_threads(Followed& followed, Time now) const {
   std::map<Tid, Thread> threads;
   std::error_code error;
   for (fs::directory_iterator it(tasks, error), end; !error && it != end; it.increment(error)) {
-    const auto tid = number_in(it->path().filename().string());
+    const auto tid = parse_number<std::uint64_t>(it->path().filename().string());
     const std::string text = proc::read_text(it->path() / "schedstat");
-    const auto ran = number_in(text);
+    const auto ran = parse_number<std::uint64_t>(text);
     const auto blank = text.find(' ');
     if (!tid || !ran || blank == std::string::npos) continue;
-    threads[static_cast<Tid>(*tid)] = {*ran, number_in(std::string_view(text).substr(blank + 1)).value_or(0)};
+    threads[static_cast<Tid>(*tid)] = {
+        *ran, parse_number<std::uint64_t>(std::string_view(text).substr(blank + 1)).value_or(0)};
   }
   Tid busiest = followed.target.pid;
   std::uint64_t most = 0;
@@ -172,8 +166,8 @@ bool HostSampler::sample_one(Followed& followed, Time now, ProcessSample& sample
   const std::string text = proc::read_text(folder / "task" / std::to_string(followed.busiest) / "schedstat");
   const auto blank = text.find(' ');
   Thread thread = followed.before;
-  if (const auto ran = number_in(text); ran && blank != std::string::npos)
-    thread = {*ran, number_in(std::string_view(text).substr(blank + 1)).value_or(0)};
+  if (const auto ran = parse_number<std::uint64_t>(text); ran && blank != std::string::npos)
+    thread = {*ran, parse_number<std::uint64_t>(std::string_view(text).substr(blank + 1)).value_or(0)};
   else
     followed.next_look = now;  // the thread ended
   const std::uint64_t throttled = throttled_ns_of(followed.cpu);
@@ -215,7 +209,7 @@ void HostSampler::find_rivals(std::vector<ProcessSample>& samples, Time now) {
   HostScan fresh{now, {}};
   std::error_code error;
   for (fs::directory_iterator it(proc_, error), end; !error && it != end; it.increment(error)) {
-    const auto pid = number_in(it->path().filename().string());
+    const auto pid = parse_number<std::uint64_t>(it->path().filename().string());
     const auto stat = pid ? proc::read_stat(it->path()) : std::nullopt;
     if (!stat || stat->kernel_thread) continue;
     fresh.cpu_ns[stat->pid] = stat->cpu_ns;
