@@ -30,6 +30,8 @@ constexpr std::string_view quota_file = "cpu.cfs_quota_us";
 constexpr std::string_view max_file = "cpu.max";
 constexpr std::string_view shares_file = "cpu.shares";
 constexpr std::string_view weight_file = "cpu.weight";
+constexpr const char* idle_file = "cpu.idle";
+constexpr std::string_view idle_value = "idle";
 constexpr std::string_view freezer_file = "freezer.state";
 constexpr std::string_view freeze_file = "cgroup.freeze";
 
@@ -136,6 +138,7 @@ Result<std::unique_ptr<CgroupFile>> CgroupFile::open(const fs::path& file, std::
 }
 
 Result<std::string> CgroupFile::read() const {
+  if (is_idle()) return std::string(idle_value);
   if (name_ != freezer_file) return read_at(folder_.get(), name_.c_str(), path_);
   // freezer.state also tells of a frozen group above, and of one that is on the way.
   auto self = read_beside("freezer.self_freezing");
@@ -144,10 +147,27 @@ Result<std::string> CgroupFile::read() const {
 }
 
 Status CgroupFile::write(const std::string& value) const {
-  const Fd fd(openat(folder_.get(), name_.c_str(), O_WRONLY | O_TRUNC | O_CLOEXEC | O_NOFOLLOW));
+  if (is_weight() && value == idle_value) return write_beside(idle_file, "1");
+  if (is_idle())  // the kernel takes no weight before
+    if (auto status = write_beside(idle_file, "0"); !status) return status;
+  return write_beside(name_.c_str(), value);
+}
+
+Status CgroupFile::write_beside(const char* name, const std::string& value) const {
+  const Fd fd(openat(folder_.get(), name, O_WRONLY | O_TRUNC | O_CLOEXEC | O_NOFOLLOW));
   if (!fd || ::write(fd.get(), value.data(), value.size()) != static_cast<ssize_t>(value.size()))
-    return unusable(path_, "write", errno);
+    return unusable(folder() / name, "write", errno);
   return success();
+}
+
+bool CgroupFile::is_weight() const {
+  return name_ == shares_file || name_ == weight_file;
+}
+
+bool CgroupFile::is_idle() const {
+  if (!is_weight()) return false;
+  const auto idle = read_beside(idle_file);
+  return idle && *idle == "1";
 }
 
 Result<std::string> CgroupFile::read_beside(const char* name) const {
@@ -188,11 +208,17 @@ Result<std::string> value_for(const Action& action, const CgroupFile& knob, cons
     auto quota = quota_value(action.quota, number_of(period).value_or(0), number_of(current.substr(0, space)));
     return quota ? Result<std::string>(*quota + " " + period) : quota;
   }
-  if (action.weight < 1 || action.weight > 10000) return Error{fmt::format("a weight of {} is none", action.weight)};
+  if (current == idle_value) return Error{"it gets only what nobody else wants already"};
+  if (action.weight > 10000) return Error{fmt::format("a weight of {} is none", action.weight)};
+  if (action.weight == idle_weight && knob.read_beside(idle_file)) return std::string(idle_value);
+  const std::uint64_t weight = std::max(action.weight, 1u);
   // The kernel's own conversion (sched_weight_from_cgroup()), by which a usual weight of 100 is the usual 1024 shares.
-  if (file == shares_file)
-    return std::to_string(std::clamp<std::uint64_t>((action.weight * 1024ull + 50) / 100, 2, 262144));
-  return std::to_string(action.weight);
+  if (file == shares_file) return std::to_string(std::clamp<std::uint64_t>((weight * 1024 + 50) / 100, 2, 262144));
+  return std::to_string(weight);
+}
+
+bool is_left_of(const fs::path& file, std::string_view written, std::string_view holds) {
+  return written == idle_value && holds == (file.filename() == shares_file ? "1024" : "100");
 }
 
 bool is_knob(const fs::path& file, const HostRoots& roots) {

@@ -32,7 +32,7 @@ Status put_back(const Lease& lease, const Knob& knob, std::string& left) {
     const auto holds = knob.read();
     if (!holds) return holds.error();
     if (*holds == effect.earlier) return success();
-    if (*holds != effect.written) {
+    if (*holds != effect.written && !is_left_of(effect.where, effect.written, *holds)) {
       left = fmt::format("{} holds '{}', which somebody else wrote: left as it is", effect.where, *holds);
       return success();
     }

@@ -47,6 +47,9 @@ constexpr NameTable<int, 7> signal_names{{{SIGSTOP, "STOP"},
 std::string_view name_of(Action::Kind kind) {
   return name_in(action_names, kind);
 }
+std::string text_of_weight(std::uint32_t weight) {
+  return weight == idle_weight ? "idle" : std::to_string(weight);
+}
 std::string_view name_of(Decision::Verdict verdict) {
   return name_in(verdict_names, verdict);
 }

@@ -11,20 +11,24 @@
 
 namespace inferscope {
 
+/// Of a cgroup that runs only when nobody else wants the processor, and yields at once to who does (cpu.idle,
+/// Linux 5.15). cgroup v2 tells the same weight of it.
+constexpr std::uint32_t idle_weight = 0;
+
 /// Something that can be done about a finding. Which members count depends on the kind.
 struct Action {
   enum class Kind : std::uint8_t {
     notify,    ///< a webhook
     signal,    ///< through a pidfd
     throttle,  ///< of a cgroup: at most `quota` processors' worth of time
-    weight,    ///< of a cgroup: its share when processors are contended
+    weight,    ///< of a cgroup: its share when processors are contended, or none
     freeze,    ///< of a cgroup
   };
 
   Kind kind{};
   int signal = 0;             ///< signal: SIGSTOP, SIGCONT, SIGTERM, SIGKILL, SIGUSR1, SIGUSR2, SIGHUP
   double quota = 0;           ///< throttle: processors, 0.2 is a fifth of one
-  std::uint32_t weight = 0;   ///< weight: 1 to 10000 as in cgroup v2, 100 is usual
+  std::uint32_t weight = 0;   ///< weight: 1 to 10000 as in cgroup v2, 100 is usual; idle_weight
   Duration lease{};           ///< throttle, weight, freeze and SIGSTOP end after it at the latest; 0: nothing to undo
   std::string url{};          ///< notify
   std::string secret_file{};  ///< notify: file with the key that signs the body; empty: not signed
@@ -89,6 +93,8 @@ struct Effect {
 };
 
 std::string_view name_of(Action::Kind kind);
+/// "idle", or the number.
+std::string text_of_weight(std::uint32_t weight);
 std::string_view name_of(Decision::Verdict verdict);
 std::string_view name_of(Effect::State state);
 std::string_view name_of(Effect::EndedBy by);

@@ -80,7 +80,7 @@ std::string describe(const Action& action) {
   std::string text(name_of(action.kind));
   if (action.kind == Action::Kind::signal) text += fmt::format(" {}", signal_name(action.signal));
   if (action.kind == Action::Kind::throttle) text += fmt::format(" to {:g} processors", action.quota);
-  if (action.kind == Action::Kind::weight) text += fmt::format(" {}", action.weight);
+  if (action.kind == Action::Kind::weight) text += " " + text_of_weight(action.weight);
   if (action.lease > Duration::zero()) text += fmt::format(" for {:g} s", to_seconds(action.lease));
   return text;
 }

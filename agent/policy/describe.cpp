@@ -23,7 +23,7 @@ std::string action_text(const Action& action, const std::string& target) {
     case Action::Kind::throttle:
       return fmt::format("throttle {} to {} processors", target, action.quota);
     case Action::Kind::weight:
-      return fmt::format("weight of {} to {}", target, action.weight);
+      return fmt::format("weight of {} to {}", target, text_of_weight(action.weight));
     case Action::Kind::freeze:
       return fmt::format("freeze {}", target);
   }

@@ -63,13 +63,19 @@ void read_throttle(const YAML::Node& node, Step& step) {
   if (step.action.quota == 0) reject(node, "throttle needs a quota, in processors");
 }
 
+std::uint32_t read_weight_value(const YAML::Node& node) {
+  if (node.IsScalar() && node.Scalar() == text_of_weight(idle_weight)) return idle_weight;
+  return static_cast<std::uint32_t>(yaml::read_number(node, "value", 1, 10000));
+}
+
 void read_weight(const YAML::Node& node, Step& step) {
   step.action.kind = Action::Kind::weight;
-  read_cgroup_action(node, "weight", slow_limit, step,
-                     {{"value", [&](const YAML::Node& n) {
-                         step.action.weight = static_cast<std::uint32_t>(yaml::read_number(n, "value", 1, 10000));
-                       }}});
-  if (step.action.weight == 0) reject(node, "weight needs a value, from 1 to 10000");
+  bool valued = false;
+  read_cgroup_action(node, "weight", slow_limit, step, {{"value", [&](const YAML::Node& n) {
+                                                           step.action.weight = read_weight_value(n);
+                                                           valued = true;
+                                                         }}});
+  if (!valued) reject(node, "weight needs a value: idle, or from 1 to 10000");
 }
 
 void read_freeze(const YAML::Node& node, Step& step) {

@@ -26,7 +26,7 @@ class Victim {
       if (!group) continue;
       group->add(process_.pid());
       for (const char* name :
-           {"cpu.cfs_quota_us", "cpu.shares", "cpu.max", "cpu.weight", "freezer.state", "cgroup.freeze"})
+           {"cpu.cfs_quota_us", "cpu.shares", "cpu.max", "cpu.weight", "cpu.idle", "freezer.state", "cgroup.freeze"})
         if (group->has(name)) before_[group->file(name)] = group->value(name);
       groups_.push_back(std::move(*group));
     }
@@ -55,7 +55,8 @@ class Victim {
 };
 
 const std::vector<Action>& all_actions() {
-  static const std::vector<Action> all{throttle_to(0.5), weigh(10), freeze(), send(SIGSTOP), throttle_to(0.2)};
+  static const std::vector<Action> all{throttle_to(0.5), weigh(10),        freeze(),
+                                       send(SIGSTOP),    throttle_to(0.2), weigh(idle_weight)};
   return all;
 }
 

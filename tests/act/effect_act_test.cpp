@@ -75,6 +75,41 @@ TEST_F(Effects, AWeightIsSet) {
   EXPECT_EQ(group->value(weight_file(*group)), before);
 }
 
+TEST_F(Effects, AGroupIsMadeIdleAndGetsItsWeightBack) {
+  ChildProcess child = ChildProcess::waiting();
+  const auto group = RealCgroup::make("cpu");
+  if (!group || !group->has(weight_file(*group))) GTEST_SKIP() << "no cpu controller here";
+  if (!group->has("cpu.idle")) GTEST_SKIP() << "this kernel has no idle cgroups, Linux 5.15 has";
+  group->add(child.pid());
+  const std::string weight = group->place().version == 1 ? "2048" : "200";
+  group->set(weight_file(*group), weight);
+  const Effect effect = apply(weigh(idle_weight), child.pid());
+  ASSERT_EQ(effect.state, State::active) << effect.problem;
+  EXPECT_EQ(effect.earlier, weight);
+  EXPECT_EQ(effect.written, "idle");
+  EXPECT_EQ(group->value("cpu.idle"), "1");
+  const Effect again = apply(weigh(10), child.pid());
+  EXPECT_EQ(again.state, State::failed) << "it would take it out of being idle";
+  undo(effect);
+  EXPECT_EQ(group->value("cpu.idle"), "0");
+  EXPECT_EQ(group->value(weight_file(*group)), weight);
+}
+
+TEST_F(Effects, AnUndoOfAnIdleGroupThatWasCutShortIsFinished) {
+  ChildProcess child = ChildProcess::waiting();
+  const auto group = RealCgroup::make("cpu");
+  if (!group || !group->has("cpu.idle")) GTEST_SKIP() << "this kernel has no idle cgroups, Linux 5.15 has";
+  group->add(child.pid());
+  const std::string weight = group->place().version == 1 ? "2048" : "200";
+  group->set(weight_file(*group), weight);
+  const Effect effect = apply(weigh(idle_weight), child.pid());
+  ASSERT_EQ(effect.state, State::active) << effect.problem;
+  group->set("cpu.idle", "0");
+  EXPECT_NE(group->value(weight_file(*group)), weight) << "the kernel has lost it";
+  undo(effect);
+  EXPECT_EQ(group->value(weight_file(*group)), weight);
+}
+
 struct Freezing : Effects, testing::WithParamInterface<const char*> {};
 INSTANTIATE_TEST_SUITE_P(Hierarchies, Freezing, testing::Values("freezer", ""),
                          [](const auto& one) { return std::string(one.param) == "freezer" ? "freezer" : "version2"; });

@@ -75,7 +75,7 @@ struct WrongTarget : testing::Test {
     std::string all;
     for (const auto* of : {&groups, &other_groups})
       for (const RealCgroup& group : *of)
-        for (const auto& name : {quota_file(group), weight_file(group), freeze_file(group)})
+        for (const auto& name : {quota_file(group), weight_file(group), std::string("cpu.idle"), freeze_file(group)})
           if (group.has(name)) all += group.value(name) + " ";
     return all;
   }
@@ -166,8 +166,8 @@ void WrongTarget::trial(Twist twist, const Action& action, std::mt19937& random)
 
 /// INFERSCOPE_WRONG_TARGET_TRIALS=1000 for more of them.
 TEST_F(WrongTarget, IsNeverHit) {
-  const std::vector<Action> actions{throttle_to(0.2), weigh(10),     freeze(),      send(SIGSTOP),
-                                    send(SIGKILL),    send(SIGTERM), send(SIGUSR1), send(SIGHUP)};
+  const std::vector<Action> actions{throttle_to(0.2), weigh(idle_weight), freeze(),      send(SIGSTOP),
+                                    send(SIGKILL),    send(SIGTERM),      send(SIGUSR1), send(SIGHUP)};
   const std::vector<Twist> twists{Twist::none,        Twist::ends,
                                   Twist::is_reused,   Twist::is_reused_meanwhile,
                                   Twist::moves,       Twist::moves_meanwhile,

@@ -26,7 +26,7 @@ void check(const policy::Step& step, const policy::Match& match) {
   require(leased || !step.hold);
   require(action.lease <= (stops ? Duration(std::chrono::seconds(60)) : Duration(std::chrono::hours(1))));
   require((action.kind == Action::Kind::throttle) == (action.quota > 0));
-  require((action.kind == Action::Kind::weight) == (action.weight > 0) && action.weight <= 10000);
+  require((action.kind == Action::Kind::weight || action.weight == 0) && action.weight <= 10000);
   require((action.kind == Action::Kind::signal) == !signal_name(action.signal).empty());
   require(action.kind == Action::Kind::notify || action.url.empty());
   require(action.url.empty() || action.url.starts_with("http"));

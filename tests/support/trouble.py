@@ -12,7 +12,7 @@ import time
 
 from fixtures import PYTHON, ROOT, SUPPORT, Agent, Process, wait_until
 
-CGROUP_VALUES = ("cpu.shares", "cpu.cfs_quota_us", "cpu.weight", "cpu.max", "freezer.state", "cgroup.freeze")
+CGROUP_VALUES = ("cpu.shares", "cpu.cfs_quota_us", "cpu.weight", "cpu.idle", "cpu.max", "freezer.state", "cgroup.freeze")
 
 
 def pin(pid, processor):

@@ -129,7 +129,6 @@ TEST(Value, ThatIsNoneIsRefused) {
   host.add_group("/a");
   for (const double quota : {0.0, -1.0, 1e300, std::numeric_limits<double>::quiet_NaN()})
     EXPECT_NE(value_of(host, test::throttle(quota), group("/a")).find("is none"), std::string::npos) << quota;
-  EXPECT_NE(value_of(host, test::weight(0), group("/a")).find("is none"), std::string::npos);
   EXPECT_NE(value_of(host, test::weight(10001), group("/a")).find("is none"), std::string::npos);
   host.set("cpu/a/cpu.cfs_period_us", "nonsense");
   EXPECT_NE(value_of(host, test::throttle(0.2), group("/a")).find("period"), std::string::npos);
@@ -144,6 +143,42 @@ TEST(Value, OfAWeightIsConvertedAsTheKernelDoes) {
   FakeHost two(Cgroups::version2);
   two.add_group("/a");
   EXPECT_EQ(value_of(two, test::weight(7), group("/a")), "7");
+}
+
+TEST(Value, OfAnIdleGroupIsTheLeastWeightWhereTheKernelHasNone) {
+  for (const Cgroups cgroups : {Cgroups::version1, Cgroups::version2}) {
+    FakeHost host(cgroups);
+    host.add_group("/a");
+    const std::string folder = cgroups == Cgroups::version1 ? "cpu/a/" : "a/";
+    EXPECT_EQ(value_of(host, test::weight(idle_weight), group("/a")), "idle");
+    host.set(folder + "cpu.idle", "1");
+    for (const std::uint32_t weight : {idle_weight, 1u, 100u})
+      EXPECT_EQ(value_of(host, test::weight(weight), group("/a")), "it gets only what nobody else wants already");
+    std::filesystem::remove(host.file(folder + "cpu.idle"));
+    EXPECT_EQ(value_of(host, test::weight(idle_weight), group("/a")), cgroups == Cgroups::version1 ? "10" : "1");
+  }
+}
+
+TEST(Knob, OfAWeightIsOneWithTheGroupsBeingIdle) {
+  for (const Cgroups cgroups : {Cgroups::version1, Cgroups::version2}) {
+    FakeHost host(cgroups);
+    host.add_group("/a");
+    const std::string folder = cgroups == Cgroups::version1 ? "cpu/a/" : "a/";
+    const std::string file = folder + (cgroups == Cgroups::version1 ? "cpu.shares" : "cpu.weight");
+    const auto knob = knob_for(Kind::weight, group("/a"), host.roots(), host.roots().mounts());
+    ASSERT_TRUE(knob);
+    const std::string before = host.value(file);
+    EXPECT_EQ((*knob)->read().value(), before);
+    ASSERT_TRUE((*knob)->write("idle"));
+    EXPECT_EQ(host.value(folder + "cpu.idle"), "1");
+    EXPECT_EQ((*knob)->read().value(), "idle");
+    ASSERT_TRUE((*knob)->write("512"));
+    EXPECT_EQ(host.value(folder + "cpu.idle"), "0");
+    EXPECT_EQ((*knob)->read().value(), "512");
+    EXPECT_TRUE(is_left_of(host.file(file), "idle", before));
+    EXPECT_FALSE(is_left_of(host.file(file), "idle", "512"));
+    EXPECT_FALSE(is_left_of(host.file(file), "10", before));
+  }
 }
 
 TEST(Value, OfAFreeze) {

@@ -77,12 +77,14 @@ class FakeHost {
       write("cpu" + cgroup + "/cpu.cfs_quota_us", "-1");
       write("cpu" + cgroup + "/cpu.cfs_period_us", "100000");
       write("cpu" + cgroup + "/cpu.shares", "1024");
+      write("cpu" + cgroup + "/cpu.idle", "0");
       write("freezer" + cgroup + "/freezer.state", "THAWED");
       write("freezer" + cgroup + "/freezer.self_freezing", "0");
     } else {
       folder_.write("cgroup" + cgroup + "/cgroup.procs", text);
       write(cgroup + "/cpu.max", "max 100000");
       write(cgroup + "/cpu.weight", "100");
+      write(cgroup + "/cpu.idle", "0");
       write(cgroup + "/cgroup.freeze", "0");
     }
   }

@@ -233,6 +233,7 @@ TEST(PolicyFile, RefusesWhatIsMalformed) {
       {with_steps("  - throttle: 1"), "must be a mapping"},
       {with_steps("  - throttle: {target: server, for: 1s}"), "needs a quota"},
       {with_steps("  - weight: {target: server, for: 1s}"), "needs a value"},
+      {with_steps("  - weight: {target: server, value: [idle], for: 1s}"), "value must be"},
       {with_steps("  - freeze: {for: 1s}"), "needs a target"},
       {with_steps("  - freeze: {target: everybody, for: 1s}"), "target must be one of"},
       {with_steps("  - freeze: {target: [server], for: 1s}"), "target must be server"},
