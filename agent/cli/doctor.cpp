@@ -32,7 +32,7 @@ struct Blind {
 };
 constexpr Blind blind_spots[] = {
     {"content of io_uring transfers", "lengths and times are counted; such requests are marked incomplete"},
-    {"TLS linked into programs; Go, Java, rustls", "bytes and times only; read the plain side of a proxy on this host"},
+    {"TLS in stripped programs; Go, Java, rustls", "bytes and times only; read the plain side of a proxy on this host"},
     {"HTTP/2 and gRPC", "bytes and times only"},
     {"32-bit programs' system calls", "none: tracepoints do not fire for them"},
     {"what happens between processes in shared memory", "none in this version"},
@@ -82,11 +82,14 @@ const char* name_of(discover::Verdict verdict) {
 void print_tls(Pid pid) {
   discover::TlsWatch tls;
   tls.follow(pid, Time{});
-  tls.tick(Time{}, [](const TlsLibrary& library) {
+  const auto print = [](const TlsLibrary& library) {
     std::string functions;
     for (const TlsProbe& probe : library.probes) functions += (functions.empty() ? "" : ", ") + probe.symbol;
-    fmt::print("  {:<37} {}: {}\n", "", library.name, library.problem.empty() ? functions : library.problem);
-  });
+    fmt::print("  {:<37} TLS in {}: {}\n", "", describe(library),
+               library.problem.empty() ? functions : library.problem);
+  };
+  while (tls.tick(Time{}, print)) {
+  }
 }
 
 void print_candidates(const runtime::Config& config, bool all) {

@@ -13,7 +13,6 @@
 namespace inferscope::discover {
 namespace {
 
-constexpr std::size_t longest_function = 64 * 1024;
 constexpr std::int64_t guard_displacement = 0x28;  // of the stack protector's value in the thread's segment (psABI)
 constexpr std::int64_t word = 8;
 

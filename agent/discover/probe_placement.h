@@ -8,6 +8,9 @@
 
 namespace inferscope::discover {
 
+/// Bytes of code; nothing is proven of more.
+constexpr std::size_t longest_function = 64u << 10;
+
 /// An instruction of a function, from whose beginning offsets count.
 struct CodePlace {
   std::uint64_t offset = 0;

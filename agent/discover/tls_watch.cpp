@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "discover/tls_watch.h"
 
+#include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <charconv>
-#include <cstddef>
+#include <cstring>
+#include <optional>
 #include <span>
 
+#include "core/fd.h"
 #include "core/proc_stat.h"
-#include "discover/elf_symbols.h"
-#include "discover/probe_placement.h"
 
 namespace inferscope::discover {
 namespace {
@@ -23,38 +27,45 @@ constexpr std::array look_delays{milliseconds(0),   milliseconds(20),  milliseco
                                  milliseconds(800), milliseconds(1600)};
 constexpr milliseconds later_delay{5000};
 constexpr std::size_t maps_limit = 16u << 20;
-constexpr std::size_t analyses_kept = 256;
-constexpr std::size_t file_limit = 256u << 20;
+constexpr std::size_t analyses_kept = 8192;
+constexpr std::size_t files_per_look = 512;
+constexpr std::uint64_t searched_per_tick = 16u << 20;  // bytes
+constexpr std::uint64_t cost_of_a_search = 64u << 10;   // at least: to open a file takes as long as to read so much
 
-struct Symbol {
-  const char* name;
-  TlsFunction function;
+/// Reads of a file, whose bytes are counted. Never maps it: whoever shortens a mapped file would end us.
+class FileReader {
+ public:
+  explicit FileReader(const std::string& path) : file_(open(path.c_str(), O_RDONLY | O_CLOEXEC)) {}
+
+  explicit operator bool() const { return static_cast<bool>(file_); }
+  [[nodiscard]] std::uint64_t bytes_read() const { return bytes_read_; }
+  [[nodiscard]] struct stat status() const {
+    struct stat status {};
+    fstat(file_.get(), &status);
+    return status;
+  }
+  /// Nothing if it is no such file. Must not outlive this.
+  std::optional<ElfFile> elf() {
+    return ElfFile::open([this](std::uint64_t offset, std::span<std::byte> into) { return read(offset, into); });
+  }
+
+ private:
+  std::size_t read(std::uint64_t offset, std::span<std::byte> into) {
+    std::size_t done = 0;
+    while (done < into.size()) {
+      const ssize_t count =
+          pread(file_.get(), into.data() + done, into.size() - done, static_cast<off_t>(offset + done));
+      if (count < 0 && errno == EINTR) continue;
+      if (count <= 0) break;
+      done += static_cast<std::size_t>(count);
+    }
+    bytes_read_ += done;
+    return done;
+  }
+
+  Fd file_;
+  std::uint64_t bytes_read_ = 0;
 };
-struct KnownLibrary {
-  std::string_view prefix;  ///< of the file's name
-  std::span<const Symbol> symbols;
-};
-
-/// Each probe costs the kernel a grace period when it is taken out, so only those without which something is missed:
-/// once a handshake has told that a connection is TLS, what other functions move on it is no plaintext.
-constexpr std::array openssl{
-    Symbol{"SSL_do_handshake", TlsFunction::inner}, Symbol{"SSL_peek", TlsFunction::inner},
-    Symbol{"SSL_read", TlsFunction::read},          Symbol{"SSL_write", TlsFunction::write},
-    Symbol{"SSL_read_ex", TlsFunction::read_ex},    Symbol{"SSL_write_ex", TlsFunction::write_ex},
-    Symbol{"SSL_free", TlsFunction::free}};
-constexpr std::array gnutls{
-    Symbol{"gnutls_handshake", TlsFunction::inner}, Symbol{"gnutls_record_recv", TlsFunction::read},
-    Symbol{"gnutls_record_send", TlsFunction::write}, Symbol{"gnutls_deinit", TlsFunction::free}};
-
-/// One row for each library; BoringSSL has OpenSSL's names.
-constexpr std::array libraries{KnownLibrary{"libssl.so", openssl}, KnownLibrary{"libssl-", openssl},
-                               KnownLibrary{"libgnutls.so", gnutls}};
-
-const KnownLibrary* library_of(std::string_view name) {
-  const auto found = std::find_if(libraries.begin(), libraries.end(),
-                                  [&](const KnownLibrary& library) { return name.starts_with(library.prefix); });
-  return found == libraries.end() ? nullptr : &*found;
-}
 
 std::string_view next_field(std::string_view& line) {
   line.remove_prefix(std::min(line.find_first_not_of(' '), line.size()));
@@ -62,17 +73,6 @@ std::string_view next_field(std::string_view& line) {
   const std::string_view field = line.substr(0, end);
   line.remove_prefix(end);
   return field;
-}
-
-TlsProbe probe_of(const Symbol& symbol, const ElfFunction& function, std::span<const std::byte> file) {
-  const std::uint64_t begin = function.offset;
-  const bool whole = function.size <= file.size() - begin;
-  const Placement placement = place_probes(whole ? file.subspan(begin, function.size) : std::span<const std::byte>());
-  TlsProbe probe{.function = symbol.function, .symbol = symbol.name, .begin = begin};
-  probe.entry = {begin + placement.entry.offset, placement.entry.stack};
-  probe.return_address = begin + placement.return_address;
-  for (const CodePlace& exit : placement.exits) probe.exits.push_back({begin + exit.offset, exit.stack});
-  return probe;
 }
 
 /// Without the zeros with which the text pads small addresses.
@@ -113,57 +113,132 @@ std::vector<MappedFile> parse_executable_mappings(std::string_view maps) {
 }
 
 void TlsWatch::follow(Pid pid, Time now) {
-  followed_[pid] = {0, now, {}};
+  forget(pid);
+  followed_[pid].next = now;
 }
 
-void TlsWatch::tick(Time now, const Emit<TlsLibrary>& found) {
+void TlsWatch::forget(Pid pid) {
+  followed_.erase(pid);
+  std::erase_if(searches_, [pid](const Search& search) { return search.library.pid == pid; });
+}
+
+bool TlsWatch::tick(Time now, const Emit<TlsLibrary>& found) {
+  bool all_seen = true;
   for (auto& [pid, followed] : followed_) {
     if (now < followed.next) continue;
+    if (!look(pid, followed, found)) {
+      all_seen = false;
+      continue;
+    }
     ++followed.looks;
     followed.next = now + (followed.looks < look_delays.size() ? look_delays[followed.looks] : later_delay);
-    look(pid, followed, found);
   }
+  search(found);
+  return !all_seen || !searches_.empty();
 }
 
-void TlsWatch::look(Pid pid, Followed& followed, const Emit<TlsLibrary>& found) {
+/// False if the process maps more new files than are looked at in one go.
+bool TlsWatch::look(Pid pid, Followed& followed, const Emit<TlsLibrary>& found) {
   const std::filesystem::path folder = proc_ / std::to_string(pid);
+  struct stat program {};
+  const bool has_program = stat((folder / "exe").c_str(), &program) == 0;
+  std::set<MappedKey> mapped_now;
+  std::size_t looked_at = 0;
   for (const MappedFile& file : parse_executable_mappings(proc::read_text(folder / "maps", maps_limit))) {
-    const std::string name = file.path.substr(file.path.rfind('/') + 1);
-    if (library_of(name) == nullptr || !followed.known.emplace(file.device, file.inode).second) continue;
-    const std::string path = folder / "map_files" / file.range;
-    const Analysis& analysis = analyse(name, path);
-    found({pid, name, path, analysis.probes, analysis.problem});
+    const MappedKey mapped{file.device, file.inode};
+    mapped_now.insert(mapped);
+    if (followed.known.contains(mapped)) continue;
+    if (looked_at == files_per_look) return false;
+    TlsLibrary library{
+        .pid = pid, .name = file.path.substr(file.path.rfind('/') + 1), .path = folder / "map_files" / file.range};
+    struct stat status {};
+    if (stat(library.path.c_str(), &status) != 0) {
+      tell_unreadable(followed, library, found);
+      continue;
+    }
+    ++looked_at;
+    followed.known.insert(mapped);
+    if (!S_ISREG(status.st_mode)) continue;  // to open a device may do something
+    library.executable = has_program && status.st_dev == program.st_dev && status.st_ino == program.st_ino;
+    const FileKey key = key_of(status, library.executable);
+    const Analysis& analysis = analysis_of(key, library.path);
+    if (analysis.complete)
+      tell(mapped, library, analysis.content, found);
+    else
+      searches_.push_back({mapped, key, library});
+  }
+  // Who maps ever new files does not fill our memory. What was told of is not told again when it comes back.
+  std::erase_if(followed.known, [&](const MappedKey& one) { return !mapped_now.contains(one); });
+  followed.known.insert(followed.told.begin(), followed.told.end());
+  return true;
+}
+
+TlsWatch::Analysis& TlsWatch::kept_analysis(const FileKey& key) {
+  if (analyses_.size() >= analyses_kept && !analyses_.contains(key)) analyses_.clear();
+  return analyses_[key];
+}
+
+/// Does what costs little; complete if that says enough.
+const TlsWatch::Analysis& TlsWatch::analysis_of(const FileKey& key, const std::string& path) {
+  static const Analysis unknown{};
+  if (const auto known = analyses_.find(key); known != analyses_.end()) return known->second;
+  FileReader reader(path);
+  if (!reader || key_of(reader.status(), key.executable) != key) return unknown;
+  Analysis& analysis = kept_analysis(key);
+  const auto elf = reader.elf();
+  if (elf) analysis.content = exported_tls(*elf);
+  analysis.complete = !elf || !analysis.content.evidence.empty();
+  return analysis;
+}
+
+/// Completes analyses, until so many bytes were read.
+void TlsWatch::search(const Emit<TlsLibrary>& found) {
+  for (std::uint64_t read = 0; read < searched_per_tick && !searches_.empty();) {
+    const Search next = std::move(searches_.front());
+    searches_.pop_front();
+    FileReader reader(next.library.path);
+    if (!reader || key_of(reader.status(), next.key.executable) != next.key) {  // another file by now, or none
+      Followed& followed = followed_.at(next.library.pid);
+      if (!reader) tell_unreadable(followed, next.library, found);
+      followed.known.erase(next.mapped);
+      continue;
+    }
+    Analysis& analysis = kept_analysis(next.key);
+    if (!analysis.complete) {
+      const auto elf = reader.elf();
+      if (elf) analysis.content = exported_tls(*elf);  // again, if it could not be opened before
+      if (elf && analysis.content.evidence.empty()) analysis.content = static_tls(*elf, next.key.executable);
+      analysis.complete = true;
+    }
+    read += std::max(reader.bytes_read(), cost_of_a_search);
+    tell(next.mapped, next.library, analysis.content, found);
   }
 }
 
-/// The same file as long as nobody wrote to it.
-const TlsWatch::Analysis& TlsWatch::analyse(const std::string& name, const std::string& path) {
-  struct stat status {};
-  static const Analysis gone{{}, "its file cannot be read"};
-  if (stat(path.c_str(), &status) != 0) return gone;
-  const FileKey key{status.st_dev, status.st_ino, status.st_size,
-                    status.st_mtim.tv_sec * 1'000'000'000 + status.st_mtim.tv_nsec};
-  if (const auto known = analyses_.find(key); known != analyses_.end()) return known->second;
-  if (analyses_.size() >= analyses_kept) analyses_.clear();
-  Analysis& analysis = analyses_[key];
-  // Read, not mapped: whoever shortens a mapped file would end us.
-  const std::string content = proc::read_text(path, file_limit);
-  const auto bytes = std::as_bytes(std::span(content));
-  const auto symbols = library_of(name)->symbols;
-  std::set<std::string> names;
-  for (const Symbol& symbol : symbols) names.insert(symbol.name);
-  const auto functions = find_functions(bytes, names);
-  if (!functions) {
-    analysis.problem = functions.error().text();
-    return analysis;
-  }
-  for (const Symbol& symbol : symbols) {
-    const auto function = functions->find(symbol.name);
-    if (function == functions->end()) continue;
-    analysis.probes.push_back(probe_of(symbol, function->second, bytes));
-  }
-  if (analysis.probes.empty()) analysis.problem = "it exports none of the functions that are known";
-  return analysis;
+void TlsWatch::tell(const MappedKey& mapped, const TlsLibrary& library, const TlsContent& content,
+                    const Emit<TlsLibrary>& found) {
+  if (content.evidence.empty()) return;
+  followed_.at(library.pid).told.insert(mapped);
+  TlsLibrary told = library;
+  told.evidence = content.evidence;
+  told.probes = content.probes;
+  told.problem = content.problem;
+  found(told);
+}
+
+/// One for all files of a process, as errno says why. Nothing if the file is mapped otherwise by now: the next look
+/// tells.
+void TlsWatch::tell_unreadable(Followed& followed, const TlsLibrary& library, const Emit<TlsLibrary>& found) {
+  const int error = errno;
+  if (error == ENOENT || std::exchange(followed.told_unreadable, true)) return;
+  TlsLibrary told = library;
+  told.problem = fmt::format("files that it maps cannot be read: {}", strerror(error));
+  found(told);
+}
+
+TlsWatch::FileKey TlsWatch::key_of(const struct stat& status, bool executable) {
+  return {status.st_dev, status.st_ino, status.st_size, status.st_mtim.tv_sec * 1'000'000'000 + status.st_mtim.tv_nsec,
+          executable};
 }
 
 }  // namespace inferscope::discover

@@ -1,19 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <compare>
+#include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <filesystem>
 #include <map>
 #include <set>
 #include <string>
 #include <string_view>
-#include <tuple>
 #include <utility>
 #include <vector>
 
 #include "core/emit.h"
 #include "core/time.h"
+#include "discover/tls_functions.h"
 #include "model/tls_library.h"
+
+struct stat;
 
 namespace inferscope::discover {
 
@@ -27,38 +32,63 @@ struct MappedFile {
 /// Executable mappings of files in /proc/PID/maps.
 std::vector<MappedFile> parse_executable_mappings(std::string_view maps);
 
-/// Looks at the processes it is told of until a TLS library shows, often while they are young, then now and then, since
-/// libraries are also loaded later. Each file is analysed once.
+/// Looks at what the processes it is told of map, often while they are young, then now and then, since libraries are
+/// also loaded later. Each file is analysed once, whoever maps it.
 class TlsWatch {
  public:
   explicit TlsWatch(std::filesystem::path proc = "/proc") : proc_(std::move(proc)) {}
 
   /// A process, or one that runs a new program.
   void follow(Pid pid, Time now);
-  void forget(Pid pid) { followed_.erase(pid); }
-  /// Emits each library once for each process that maps it.
-  void tick(Time now, const Emit<TlsLibrary>& found);
+  void forget(Pid pid);
+  /// Emits each file with TLS once for each process that maps it. Does a bounded part of the work; true: more of it is
+  /// due already, and is left to the next tick.
+  bool tick(Time now, const Emit<TlsLibrary>& found);
 
  private:
+  /// Device and inode as /proc/PID/maps tells them.
+  using MappedKey = std::pair<std::string, std::uint64_t>;
   struct Followed {
     std::size_t looks = 0;
     Time next{};
-    std::set<std::pair<std::string, std::uint64_t>> known{};  ///< device, inode
+    std::set<MappedKey> known{};  ///< looked at; those that are mapped, and those that were told of
+    std::set<MappedKey> told{};
+    bool told_unreadable = false;
+  };
+  /// What tells a file, and that nobody wrote to it.
+  struct FileKey {
+    std::uint64_t device = 0;
+    std::uint64_t inode = 0;
+    std::int64_t size = 0;
+    std::int64_t changed_ns = 0;
+    bool executable = false;  ///< mapped as such
+
+    auto operator<=>(const FileKey&) const = default;
   };
   struct Analysis {
-    std::vector<TlsProbe> probes{};
-    std::string problem{};
+    TlsContent content{};
+    bool complete = false;  ///< also the part that takes long is done
+  };
+  /// A file of a process whose analysis is not complete.
+  struct Search {
+    MappedKey mapped{};
+    FileKey key{};
+    TlsLibrary library{};
   };
 
-  /// Device, inode, size, time of the last change in nanoseconds.
-  using FileKey = std::tuple<std::uint64_t, std::uint64_t, std::int64_t, std::int64_t>;
-
-  void look(Pid pid, Followed& followed, const Emit<TlsLibrary>& found);
-  const Analysis& analyse(const std::string& name, const std::string& path);
+  bool look(Pid pid, Followed& followed, const Emit<TlsLibrary>& found);
+  void search(const Emit<TlsLibrary>& found);
+  Analysis& kept_analysis(const FileKey& key);
+  const Analysis& analysis_of(const FileKey& key, const std::string& path);
+  static FileKey key_of(const struct stat& status, bool executable);
+  void tell(const MappedKey& mapped, const TlsLibrary& library, const TlsContent& content,
+            const Emit<TlsLibrary>& found);
+  static void tell_unreadable(Followed& followed, const TlsLibrary& library, const Emit<TlsLibrary>& found);
 
   std::filesystem::path proc_;
   std::map<Pid, Followed> followed_{};
   std::map<FileKey, Analysis> analyses_{};
+  std::deque<Search> searches_{};
 };
 
 }  // namespace inferscope::discover

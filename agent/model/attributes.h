@@ -22,6 +22,7 @@ inline constexpr Name http_request_method = "http.request.method";
 inline constexpr Name http_request_body_size = "http.request.body.size";
 inline constexpr Name http_response_status_code = "http.response.status_code";
 inline constexpr Name http_response_body_size = "http.response.body.size";
+inline constexpr Name url_scheme = "url.scheme";
 inline constexpr Name url_path = "url.path";
 inline constexpr Name network_protocol_name = "network.protocol.name";
 inline constexpr Name network_protocol_version = "network.protocol.version";

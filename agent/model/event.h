@@ -68,6 +68,7 @@ struct Transfer {
   ConnectionId connection = 0;
   Direction direction = Direction::received;
   Cut cut = Cut::none;
+  bool encrypted = false;  ///< on the wire; what is here was taken from a TLS library
   Pid pid = 0;
   Tid tid = 0;
   std::uint64_t position = 0;  ///< of the first byte in this direction's stream

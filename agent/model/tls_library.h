@@ -35,13 +35,19 @@ struct TlsProbe {
   std::vector<ProbePlace> exits{};   ///< instead of a return probe, where they are known: the result is in place
 };
 
-/// A TLS library as a process maps it.
+/// A file with a TLS library in it, as a process maps it: the shared library, or what it was linked into.
 struct TlsLibrary {
   Pid pid = 0;
-  std::string name{};  ///< of the file, without folder
-  std::string path{};  ///< where the file can be opened, also if it was replaced, deleted, or is in another root
+  std::string name{};       ///< of the file, without folder
+  std::string path{};       ///< where the file can be opened, also if it was replaced, deleted, or is in another root
+  bool executable = false;  ///< it is the program that the process runs
+  std::string evidence{};   ///< the section that tells of it: ".dynsym" or ".symtab" name functions, ".rodata" shows
+                            ///< that there is TLS without names; empty: the file could not be read
   std::vector<TlsProbe> probes{};
   std::string problem{};  ///< why there are no probes; empty if there are
 };
+
+/// "libssl.so.3 (.dynsym)", "node (executable, .symtab)"
+std::string describe(const TlsLibrary& library);
 
 }  // namespace inferscope

@@ -55,6 +55,7 @@ void write_process(const RequestTrace& trace, Writer out) {
 void write_http(const RequestTrace& trace, Writer out) {
   const Exchange& exchange = trace.exchange;
   out.text(attribute::http_request_method, exchange.request.method);
+  out.text(attribute::url_scheme, exchange.encrypted ? "https" : "http");
   out.text(attribute::url_path, exchange.path());
   if (exchange.response.status != 0) out.number(attribute::http_response_status_code, exchange.response.status);
   out.text(attribute::network_protocol_name, exchange.protocol);

@@ -40,6 +40,7 @@ void encode(const Transfer& transfer, recording::Transfer& out) {
   out.set_connection(transfer.connection);
   out.set_direction(static_cast<std::uint32_t>(transfer.direction));
   out.set_cut(static_cast<std::uint32_t>(transfer.cut));
+  out.set_encrypted(transfer.encrypted);
   out.set_pid(transfer.pid);
   out.set_tid(transfer.tid);
   out.set_position(transfer.position);
@@ -137,6 +138,7 @@ Result<Event> decode(Time time, const recording::Transfer& in) {
   return Event{time, Transfer{.connection = in.connection(),
                               .direction = *direction,
                               .cut = *cut,
+                              .encrypted = in.encrypted(),
                               .pid = in.pid(),
                               .tid = in.tid(),
                               .position = in.position(),

@@ -91,6 +91,7 @@ Result<Decoded> decode_transfer(std::span<const std::byte> bytes, Time time) {
   Transfer transfer{.connection = record->conn,
                     .direction = static_cast<Direction>(record->direction),
                     .cut = static_cast<Transfer::Cut>(record->cut),
+                    .encrypted = record->clear != 0,
                     .pid = static_cast<Pid>(record->tgid),
                     .tid = static_cast<Tid>(record->tid),
                     .position = record->position,

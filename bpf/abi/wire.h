@@ -122,7 +122,8 @@ struct wire_transfer {
   __u32 tail_size;
   __u8 direction;
   __u8 cut;
-  __u8 reserved[6]; /* the content follows: head, then tail */
+  __u8 clear; /* plaintext of a TLS library */
+  __u8 reserved[5]; /* the content follows: head, then tail */
 };
 
 /* ---- map values ---- */

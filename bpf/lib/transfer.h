@@ -189,6 +189,7 @@ static __always_inline void transfer(struct wire_conn *conn, struct call *call, 
   scratch->transfer.tail_size = 0;
   scratch->transfer.direction = call->direction;
   scratch->transfer.cut = want.cut;
+  scratch->transfer.clear = conn->clear;
   advance(stream, length);
   if (want.head)
     gather(scratch, call, length, &want);

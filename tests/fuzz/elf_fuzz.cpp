@@ -1,27 +1,57 @@
 // stage: discover
 // SPDX-License-Identifier: Apache-2.0
 // Any bytes as an executable file: whatever is found in it lies in it. And as the text of /proc/PID/maps.
+#include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <string_view>
 
 #include "discover/elf_symbols.h"
 #include "discover/probe_placement.h"
+#include "discover/tls_functions.h"
 #include "discover/tls_watch.h"
 #include "tests/fuzz/fuzz_events.h"
 
 using namespace inferscope;
 
+namespace {
+
+void check(const discover::ElfFunctions& functions, std::size_t size) {
+  for (const auto& [name, function] : functions) test::require(function.offset < size && function.size > 0);
+}
+
+void check(const discover::TlsContent& content, std::size_t size) {
+  test::require(content.probes.empty() || (!content.evidence.empty() && content.problem.empty()));
+  for (const TlsProbe& probe : content.probes) {
+    test::require(probe.begin < size && probe.entry.offset < size && probe.return_address < size);
+    for (const ProbePlace& exit : probe.exits) test::require(exit.offset < size);
+  }
+}
+
+}  // namespace
+
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const auto bytes = std::as_bytes(std::span(data, size));
-  if (const auto functions = discover::find_functions(bytes, {"SSL_read", "SSL_write", "main", ""}))
-    for (const auto& [name, function] : *functions) test::require(function.offset < size);
+  const auto file = discover::ElfFile::open([bytes](std::uint64_t offset, std::span<std::byte> into) -> std::size_t {
+    if (offset >= bytes.size()) return 0;
+    const std::size_t count = std::min(into.size(), bytes.size() - static_cast<std::size_t>(offset));
+    std::memcpy(into.data(), bytes.data() + offset, count);
+    return count;
+  });
+  if (file) {
+    check(discover::exported_functions(*file, {"SSL_read", "SSL_write", "main", ""}), size);
+    const auto named = discover::static_functions(*file, {"SSL_read", "SSL_write", "main", ""});
+    if (named) check(*named, size);
+    check(discover::exported_tls(*file), size);
+    check(discover::static_tls(*file, true), size);
+  }
   const auto placement = discover::place_probes(bytes);
   test::require(placement.entry.offset <= size && placement.return_address <= size);
   for (const auto& exit : placement.exits) test::require(exit.offset < size);
   const std::string_view text(reinterpret_cast<const char*>(data), size);
-  for (const auto& file : discover::parse_executable_mappings(text)) {
-    test::require(file.path.starts_with('/') && text.find(file.path) != std::string_view::npos);
-    test::require(file.range.size() <= size);
+  for (const auto& mapped : discover::parse_executable_mappings(text)) {
+    test::require(mapped.path.starts_with('/') && text.find(mapped.path) != std::string_view::npos);
+    test::require(mapped.range.size() <= size);
   }
   return 0;
 }

@@ -41,8 +41,7 @@ constexpr std::array embedded_objects{
     Embedded{"socket", "what is sent and received on TCP and unix stream sockets", bpf_socket_begin, bpf_socket_end},
     Embedded{"uring", "length and time of io_uring transfers (their content is not visible)", bpf_uring_begin,
              bpf_uring_end, false},
-    Embedded{"tls", "plaintext of OpenSSL, BoringSSL and GnuTLS as shared libraries", bpf_tls_begin, bpf_tls_end,
-             false},
+    Embedded{"tls", "plaintext of OpenSSL, BoringSSL and GnuTLS", bpf_tls_begin, bpf_tls_end, false},
 };
 
 std::string error_text(int error) {
@@ -147,6 +146,7 @@ Status BpfObjects::load_one(std::size_t capability, const void* bytes, std::size
   bpf_program* program = nullptr;
   bpf_object__for_each_program(program, object) {
     if (is_too_new(program)) bpf_program__set_autoload(program, false);
+    if (bpf_program__type(program) == BPF_PROG_TYPE_KPROBE) prepare_process_probe(program);  // uprobes are of that type
   }
   if (const int error = bpf_object__load(object); error != 0) {
     bpf_object__close(object);
@@ -173,7 +173,7 @@ void BpfObjects::attach_one(Loaded& loaded) {
   bpf_program* program = nullptr;
   bool per_process = false;
   bpf_object__for_each_program(program, loaded.object) {
-    if (bpf_program__type(program) == BPF_PROG_TYPE_KPROBE) {  // what uprobes are, too
+    if (bpf_program__type(program) == BPF_PROG_TYPE_KPROBE) {
       per_process = true;
       continue;
     }

@@ -6,47 +6,16 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <fstream>
-#include <iterator>
+#include <filesystem>
 
-#include "discover/elf_symbols.h"
+#include "tests/support/elf_image.h"
 #include "tests/support/temp_folder.h"
 
 namespace inferscope::discover {
 namespace {
 
 using std::chrono::milliseconds;
-
-std::string content_of(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
-TEST(ElfSymbols, FindsFunctionsOfALibrary) {
-  Dl_info info{};
-  ASSERT_NE(dladdr(reinterpret_cast<void*>(&getpid), &info), 0);
-  const std::string libc = content_of(info.dli_fname);
-  const auto found = find_functions(std::as_bytes(std::span(libc)), {"getpid", "write", "no_such_function"});
-  ASSERT_TRUE(found);
-  ASSERT_EQ(found->size(), 2u);
-  // What is in the file there is what runs.
-  const auto& getpid_in_file = found->at("getpid");
-  ASSERT_GT(getpid_in_file.size, 4u);
-  EXPECT_TRUE(std::equal(libc.data() + getpid_in_file.offset, libc.data() + getpid_in_file.offset + 4,
-                         reinterpret_cast<const char*>(&getpid)));
-}
-
-TEST(ElfSymbols, OtherFilesAreRefused) {
-  for (const std::string& text : {std::string(), std::string("text"),
-                                  std::string("\x7f"
-                                              "ELF"),
-                                  std::string(4096, '\0')})
-    EXPECT_FALSE(find_functions(std::as_bytes(std::span(text)), {"f"}));
-  std::string own = content_of("/proc/self/exe");
-  own.resize(own.size() / 4);  // the tables stand at the end
-  const auto found = find_functions(std::as_bytes(std::span(own)), {"main"});
-  EXPECT_TRUE(!found || found->empty());
-}
+using test::ElfImage;
 
 TEST(Mappings, OnlyExecutableFiles) {
   const auto files = parse_executable_mappings(
@@ -64,56 +33,178 @@ TEST(Mappings, OnlyExecutableFiles) {
   EXPECT_EQ(files[1].path, "/tmp/with space.so");
 }
 
-/// A process in a /proc of our own that maps a file.
-struct Process {
+std::string libssl() {
+  return ElfImage{.exported = {{.name = "SSL_read"}, {.name = "SSL_write"}}}.build();
+}
+std::string linked_with_openssl() {
+  return ElfImage{.named = {{.name = "main"}, {.name = "SSL_read"}, {.name = "SSL_write"}}}.build();
+}
+
+/// Processes in a /proc of our own.
+struct Processes {
   test::TempFolder proc{};
   TlsWatch watch{proc.path()};
   Time now = time_from_ns(1'000'000'000);
   std::vector<TlsLibrary> found{};
 
-  void maps(const std::string& path, const std::string& content, int inode = 5) {
-    proc.write("7/maps", "10-20 r-xp 00000000 08:01 " + std::to_string(inode) + " " + path + "\n");
-    proc.write("7/map_files/10-20", content);
+  void maps(const std::string& path, const std::string& content, Pid pid = 7, int inode = 5) {
+    const std::string folder = std::to_string(pid);
+    proc.write(folder + "/maps", "10-20 r-xp 00000000 08:01 " + std::to_string(inode) + " " + path + "\n");
+    proc.write(folder + "/map_files/10-20", content);
   }
-  void tick(milliseconds after) {
+  void runs(const std::string& path, const std::string& content, Pid pid = 7) {
+    maps(path, content, pid);
+    proc.link(std::to_string(pid) + "/exe", proc.file(std::to_string(pid) + "/map_files/10-20"));
+  }
+  bool tick(milliseconds after) {
     now += after;
-    watch.tick(now, [this](const TlsLibrary& library) { found.push_back(library); });
+    return watch.tick(now, [this](const TlsLibrary& library) { found.push_back(library); });
   }
 };
 
 TEST(TlsWatch, TellsALibraryOnceForEachProgram) {
-  Process process;
-  process.watch.follow(7, process.now);
-  process.tick(milliseconds(0));  // gone, or nothing mapped yet
-  EXPECT_TRUE(process.found.empty());
-  process.maps("/usr/lib/libssl.so.3", "no library");
-  process.tick(milliseconds(20));
-  ASSERT_EQ(process.found.size(), 1u);
-  EXPECT_EQ(process.found[0].pid, 7);
-  EXPECT_EQ(process.found[0].name, "libssl.so.3");
-  EXPECT_TRUE(process.found[0].probes.empty());
-  EXPECT_NE(process.found[0].problem.find("no usable ELF file"), std::string::npos);
-  process.tick(milliseconds(10'000));
-  EXPECT_EQ(process.found.size(), 1u);
-  process.watch.follow(7, process.now);  // it runs a new program
-  process.tick(milliseconds(0));
-  EXPECT_EQ(process.found.size(), 2u);
-  process.watch.forget(7);
-  process.maps("/usr/lib/libgnutls.so.30", "another", 6);
-  process.tick(milliseconds(10'000));
-  EXPECT_EQ(process.found.size(), 2u);
+  Processes processes;
+  processes.watch.follow(7, processes.now);
+  processes.tick(milliseconds(0));  // gone, or nothing mapped yet
+  EXPECT_TRUE(processes.found.empty());
+  processes.maps("/usr/lib/libssl.so.3", libssl());
+  processes.tick(milliseconds(20));
+  ASSERT_EQ(processes.found.size(), 1u);
+  EXPECT_EQ(processes.found[0].pid, 7);
+  EXPECT_EQ(processes.found[0].problem, "");
+  EXPECT_EQ(processes.found[0].probes.size(), 2u);
+  EXPECT_EQ(describe(processes.found[0]), "libssl.so.3 (.dynsym)");
+  processes.tick(milliseconds(10'000));
+  EXPECT_EQ(processes.found.size(), 1u);
+  processes.watch.follow(7, processes.now);  // it runs a new program
+  processes.tick(milliseconds(0));
+  EXPECT_EQ(processes.found.size(), 2u);
+  processes.watch.forget(7);
+  processes.maps("/usr/lib/libgnutls.so.30", libssl(), 7, 6);
+  processes.tick(milliseconds(10'000));
+  EXPECT_EQ(processes.found.size(), 2u);
 }
 
 TEST(TlsWatch, SeesALibraryThatIsLoadedLater) {
-  Process process;
-  process.maps("/usr/lib/libc.so.6", "");
-  process.watch.follow(7, process.now);
-  for (int i = 0; i < 100; ++i) process.tick(milliseconds(100));
-  EXPECT_TRUE(process.found.empty());
-  process.maps("/usr/lib/libssl.so.3", "");
-  for (int i = 0; i < 60; ++i) process.tick(milliseconds(100));
-  ASSERT_EQ(process.found.size(), 1u);
-  EXPECT_NE(process.found[0].problem, "");
+  Processes processes;
+  processes.maps("/usr/lib/libc.so.6", ElfImage{.exported = {{.name = "read"}, {.name = "write"}}}.build());
+  processes.watch.follow(7, processes.now);
+  for (int i = 0; i < 100; ++i) processes.tick(milliseconds(100));
+  EXPECT_TRUE(processes.found.empty());
+  processes.maps("/usr/lib/node.abc/libnode.so.115", libssl(), 7, 6);
+  for (int i = 0; i < 60; ++i) processes.tick(milliseconds(100));
+  ASSERT_EQ(processes.found.size(), 1u);
+  EXPECT_EQ(processes.found[0].name, "libnode.so.115") << "no name of a file is known";
+}
+
+TEST(TlsWatch, WhatALibraryOnlyNeedsOrIsNoElfFileIsNotToldOf) {
+  Processes processes;
+  processes.maps(
+      "/usr/lib/_ssl.so",
+      ElfImage{.exported = {{.name = "SSL_read", .defined = false}, {.name = "SSL_write", .defined = false}}}.build());
+  processes.maps("/usr/lib/libssl.so.3", "no library", 8);
+  processes.watch.follow(7, processes.now);
+  processes.watch.follow(8, processes.now);
+  for (int i = 0; i < 10; ++i) processes.tick(milliseconds(100));
+  EXPECT_TRUE(processes.found.empty());
+}
+
+TEST(TlsWatch, TellsWhereAProgramHasIt) {
+  Processes processes;
+  processes.runs("/usr/bin/node", libssl());
+  processes.runs("/usr/bin/llama-server", linked_with_openssl(), 8);
+  processes.runs("/usr/bin/stripped", ElfImage{.constants = "extended master secret"}.build(), 9);
+  processes.maps("/usr/lib/extension.so", linked_with_openssl(), 10);
+  for (const Pid pid : {7, 8, 9, 10}) processes.watch.follow(pid, processes.now);
+  while (processes.tick(milliseconds(0))) {
+  }
+  std::vector<std::string> described;
+  for (const TlsLibrary& one : processes.found) {
+    described.push_back(describe(one));
+    EXPECT_EQ(one.probes.empty(), one.name == "stripped");
+    EXPECT_EQ(one.problem.empty(), one.name != "stripped");
+  }
+  std::sort(described.begin(), described.end());
+  EXPECT_EQ(described, (std::vector<std::string>{"extension.so (.symtab)", "llama-server (executable, .symtab)",
+                                                 "node (executable, .dynsym)", "stripped (executable, .rodata)"}));
+}
+
+/// Seen by a change that the file's size and time do not show.
+TEST(TlsWatch, AFileIsAnalysedOnceForAllProcesses) {
+  Processes processes;
+  const std::string content = linked_with_openssl();
+  processes.maps("/usr/lib/extension.so", content);
+  processes.watch.follow(7, processes.now);
+  while (processes.tick(milliseconds(0))) {
+  }
+  ASSERT_EQ(processes.found.size(), 1u);
+  const std::string path = processes.proc.file("7/map_files/10-20");
+  const auto written = std::filesystem::last_write_time(path);
+  processes.proc.write("7/map_files/10-20", std::string(content.size(), 'x'));
+  std::filesystem::last_write_time(path, written);
+  processes.proc.write("8/maps", "10-20 r-xp 00000000 08:01 5 /usr/lib/extension.so\n");
+  std::filesystem::create_directories(processes.proc.file("8/map_files"));
+  std::filesystem::create_hard_link(path, processes.proc.file("8/map_files/10-20"));
+  processes.watch.follow(8, processes.now);
+  processes.tick(milliseconds(0));
+  ASSERT_EQ(processes.found.size(), 2u);
+  EXPECT_EQ(processes.found[1].pid, 8);
+  EXPECT_EQ(processes.found[1].probes.size(), 2u);
+  std::filesystem::last_write_time(path, written + std::chrono::seconds(1));  // now it shows
+  processes.watch.follow(8, processes.now);
+  while (processes.tick(milliseconds(0))) {
+  }
+  EXPECT_EQ(processes.found.size(), 2u);
+}
+
+TEST(TlsWatch, WorkIsLeftToTheNextTick) {
+  Processes processes;
+  constexpr int files = 1200;
+  std::string maps;
+  for (int i = 1; i <= files; ++i) {
+    const std::string range = std::to_string(i) + "0-" + std::to_string(i) + "8";
+    maps += range + " r-xp 00000000 08:01 " + std::to_string(i) + " /usr/lib/" + std::to_string(i) + ".so\n";
+    processes.proc.write("7/map_files/" + range, i == files ? libssl() : "other");
+  }
+  processes.proc.write("7/maps", maps);
+  processes.watch.follow(7, processes.now);
+  EXPECT_TRUE(processes.tick(milliseconds(0)));
+  EXPECT_TRUE(processes.tick(milliseconds(0)));
+  EXPECT_TRUE(processes.found.empty());
+  EXPECT_FALSE(processes.tick(milliseconds(0)));
+  ASSERT_EQ(processes.found.size(), 1u);
+  EXPECT_EQ(processes.found[0].name, "1200.so");
+}
+
+/// dlclose() and dlopen(): its probes are in place already.
+TEST(TlsWatch, AFileThatComesBackIsNotToldAgain) {
+  Processes processes;
+  processes.maps("/usr/lib/libssl.so.3", libssl());
+  processes.watch.follow(7, processes.now);
+  processes.tick(milliseconds(0));
+  ASSERT_EQ(processes.found.size(), 1u);
+  const std::string maps = test::read_file(processes.proc.file("7/maps"));
+  processes.proc.write("7/maps", "");
+  processes.tick(milliseconds(10'000));
+  processes.proc.write("7/maps", maps);
+  processes.tick(milliseconds(10'000));
+  EXPECT_EQ(processes.found.size(), 1u);
+}
+
+/// A large file with names is searched in a tick of its own.
+TEST(TlsWatch, OneLargeSearchPerTick) {
+  Processes processes;
+  ElfImage image{.named = {{.name = std::string(17u << 20, 'x')}, {.name = "SSL_read"}, {.name = "SSL_write"}}};
+  const std::string large = image.build();
+  for (const Pid pid : {7, 8}) {
+    processes.runs("/usr/bin/server", large, pid);
+    processes.watch.follow(pid, processes.now);
+  }
+  EXPECT_TRUE(processes.tick(milliseconds(0)));
+  EXPECT_EQ(processes.found.size(), 1u);
+  processes.watch.forget(8);  // before its turn
+  EXPECT_FALSE(processes.tick(milliseconds(0)));
+  EXPECT_EQ(processes.found.size(), 1u);
 }
 
 TEST(TlsWatch, PlacesProbesInARealLibrary) {
@@ -123,17 +214,22 @@ TEST(TlsWatch, PlacesProbesInARealLibrary) {
   const Time now = time_from_ns(1);
   watch.follow(getpid(), now);
   std::vector<TlsLibrary> found;
-  watch.tick(now, [&](const TlsLibrary& one) { found.push_back(one); });
-  const auto ssl = std::find_if(found.begin(), found.end(), [](const auto& one) { return one.name == "libssl.so.3"; });
-  ASSERT_NE(ssl, found.end());
-  if (geteuid() == 0) {  // the kernel lets nobody else open map_files
+  while (watch.tick(now, [&](const TlsLibrary& one) { found.push_back(one); })) {
+  }
+  if (geteuid() == 0) {
+    const auto ssl =
+        std::find_if(found.begin(), found.end(), [](const auto& one) { return one.name == "libssl.so.3"; });
+    ASSERT_NE(ssl, found.end());
     EXPECT_EQ(ssl->problem, "");
+    EXPECT_EQ(ssl->evidence, ".dynsym");
+    EXPECT_FALSE(ssl->executable);
     std::vector<std::string> symbols;
     for (const TlsProbe& probe : ssl->probes) symbols.push_back(probe.symbol);
     for (const char* name : {"SSL_read", "SSL_write", "SSL_read_ex", "SSL_write_ex", "SSL_do_handshake"})
       EXPECT_NE(std::find(symbols.begin(), symbols.end(), name), symbols.end()) << name;
-  } else {
-    EXPECT_EQ(ssl->problem, "its file cannot be read");
+  } else {  // the kernel lets nobody else open map_files
+    ASSERT_EQ(found.size(), 1u);
+    EXPECT_NE(found[0].problem.find("cannot be read"), std::string::npos) << found[0].problem;
   }
   dlclose(library);
 }

@@ -55,6 +55,7 @@ TEST(TraceAttributes, OfAServer) {
   EXPECT_EQ(value<std::int64_t>(attributes.process, "process.pid"), 42);
   EXPECT_EQ(value<std::string>(attributes.process, "process.executable.name"), "llama-server");
   EXPECT_EQ(value<std::string>(attributes.process, "process.command"), "llama-server");
+  EXPECT_EQ(value<std::string>(attributes.http, "url.scheme"), "http");
   EXPECT_EQ(value<std::string>(attributes.http, "url.path"), "/v1/chat/completions");
   EXPECT_EQ(value<std::int64_t>(attributes.http, "http.response.status_code"), 200);
   EXPECT_EQ(value<std::string>(attributes.http, "server.address"), "127.0.0.1");
