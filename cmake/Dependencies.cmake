@@ -23,6 +23,7 @@ endfunction()
 
 inferscope_library(lib_zstd zstd.h zstd)
 inferscope_library(lib_brotli brotli/decode.h brotlidec brotlicommon)
+inferscope_library(lib_nghttp2 nghttp2/nghttp2.h nghttp2)
 inferscope_library(lib_bpf bpf/libbpf.h bpf elf z)
 inferscope_library(lib_capstone capstone/capstone.h capstone)
 inferscope_library(lib_yaml yaml-cpp/yaml.h yaml-cpp)

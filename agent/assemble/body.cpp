@@ -3,11 +3,14 @@
 
 namespace inferscope::assemble {
 
-void Body::begin(std::string_view content_encoding, std::string_view content_type, bool divide, const Limits& limits) {
+void Body::begin(const Headers& headers, Side side, const Limits& limits) {
+  const std::string_view content_encoding = find_header(headers, "content-encoding");
+  const ContentKind kind = content_kind(find_header(headers, "content-type"));
   encoded_ = !content_encoding.empty() && encoding_of(content_encoding) != Encoding::identity;
   failed_ = false;
   decoder_ = encoded_ ? make_decoder(content_encoding, limits) : nullptr;
-  framing_ = divide ? make_framing(content_kind(content_type), limits) : nullptr;
+  const bool divide = side == Side::response || kind == ContentKind::grpc;
+  framing_ = divide ? make_framing(kind, find_header(headers, "grpc-encoding"), limits) : nullptr;
 }
 
 void Body::bytes(std::string_view wire) {

@@ -7,6 +7,7 @@
 
 #include "assemble/content_decoder.h"
 #include "assemble/content_framing.h"
+#include "assemble/protocol.h"
 
 namespace inferscope::assemble {
 
@@ -26,8 +27,9 @@ class Body final : private DecodedSink, private MessageSink {
  public:
   explicit Body(BodySink& sink) : sink_(sink) {}
 
-  /// `divide`: hand over messages instead of pieces if the content type has any.
-  void begin(std::string_view content_encoding, std::string_view content_type, bool divide, const Limits& limits);
+  /// Of a response, messages are handed over instead of pieces if the content type has any; of a request only gRPC's,
+  /// since otherwise one body is one request.
+  void begin(const Headers& headers, Side side, const Limits& limits);
   void bytes(std::string_view wire);
   void hole();
   void end();

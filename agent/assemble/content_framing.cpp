@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 
+#include "assemble/grpc.h"
 #include "assemble/http1_syntax.h"
 #include "assemble/ndjson.h"
 #include "assemble/sse.h"
@@ -16,7 +17,7 @@ struct Row {
   ContentKind kind;
 };
 
-constexpr std::array<Row, 7> rows{{
+constexpr std::array<Row, 9> rows{{
     {"text/event-stream", ContentKind::event_stream},
     {"application/x-ndjson", ContentKind::json_lines},
     {"application/ndjson", ContentKind::json_lines},
@@ -24,6 +25,8 @@ constexpr std::array<Row, 7> rows{{
     {"application/x-jsonlines", ContentKind::json_lines},
     {"application/json-lines", ContentKind::json_lines},
     {"application/jsonlines", ContentKind::json_lines},
+    {"application/grpc", ContentKind::grpc},
+    {"application/grpc+proto", ContentKind::grpc},
 }};
 
 }  // namespace
@@ -39,12 +42,15 @@ ContentKind content_kind(std::string_view content_type) {
   return row == rows.end() ? ContentKind::other : row->kind;
 }
 
-std::unique_ptr<ContentFraming> make_framing(ContentKind kind, const Limits& limits) {
+std::unique_ptr<ContentFraming> make_framing(ContentKind kind, std::string_view message_encoding,
+                                             const Limits& limits) {
   switch (kind) {
     case ContentKind::event_stream:
       return std::make_unique<SseParser>(limits.message);
     case ContentKind::json_lines:
       return std::make_unique<NdjsonParser>(limits.message);
+    case ContentKind::grpc:
+      return std::make_unique<GrpcFraming>(message_encoding, limits);
     case ContentKind::other:
       break;
   }

@@ -34,12 +34,12 @@ class ContentFraming {
   virtual void end(MessageSink& sink) = 0;
 };
 
-enum class ContentKind : std::uint8_t { other, event_stream, json_lines };
+enum class ContentKind : std::uint8_t { other, event_stream, json_lines, grpc };
 
 /// From a Content-Type header, parameters and case ignored.
 ContentKind content_kind(std::string_view content_type);
-/// Null for ContentKind::other.
-std::unique_ptr<ContentFraming> make_framing(ContentKind kind, const Limits& limits);
+/// Null for ContentKind::other. `message_encoding`: how single messages are compressed, where they may be.
+std::unique_ptr<ContentFraming> make_framing(ContentKind kind, std::string_view message_encoding, const Limits& limits);
 /// "application/json" of "Application/JSON; charset=utf-8", which is compared ignoring case.
 std::string_view media_type(std::string_view content_type);
 

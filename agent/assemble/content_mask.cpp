@@ -14,6 +14,7 @@ namespace {
 constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
 constexpr std::array<std::string_view, 4> field_names{"data", "event", "id", "retry"};
 constexpr std::size_t longest_event_name = 64;
+constexpr std::size_t grpc_prefix = 5;
 
 /// Clients often send JSON without saying so; what is not JSON is masked as soon as it shows.
 bool may_be_json(std::string_view content_type) {
@@ -22,6 +23,19 @@ bool may_be_json(std::string_view content_type) {
   return type.empty() || http1::equal_ignoring_case(type, "application/json") ||
          http1::equal_ignoring_case(type, "application/x-www-form-urlencoded") ||
          (type.size() > suffix.size() && http1::equal_ignoring_case(type.substr(type.size() - suffix.size()), suffix));
+}
+
+/// A message of protobuf of some size: a field of bytes with the number 15, its length, and the mask for all the rest.
+constexpr std::size_t blank_head = 6;
+char blank_message(std::size_t at, std::uint32_t size) {
+  constexpr char field_15 = '\x7a';
+  if (size < 2) return MaskOutput::mask;
+  if (at == 0) return field_15;
+  std::uint32_t digits = 1;
+  while (digits < 5 && (size - 1 - digits) >> (7 * digits) != 0) ++digits;
+  if (at > digits) return MaskOutput::mask;
+  const std::uint32_t digit = ((size - 1 - digits) >> (7 * (at - 1))) & 0x7fU;
+  return static_cast<char>(digit | (at < digits ? 0x80U : 0));
 }
 
 constexpr bool is_event_name(char c) {
@@ -36,7 +50,7 @@ void ContentMask::begin(std::string_view content_type, std::string_view content_
   skipping_ = last_was_return_ = value_begins_ = false;
   field_ = Field::name;
   line_is_blank_ = true;
-  mark_ = 0;
+  mark_ = prefix_ = 0;
   name_.clear();
   if (encoding_of(content_encoding) != Encoding::identity) return;
   switch (content_kind(content_type)) {
@@ -45,6 +59,9 @@ void ContentMask::begin(std::string_view content_type, std::string_view content_
       return;
     case ContentKind::json_lines:
       kind_ = Kind::lines;
+      return;
+    case ContentKind::grpc:
+      kind_ = Kind::messages;
       return;
     case ContentKind::other:
       if (may_be_json(content_type)) kind_ = Kind::json;
@@ -61,6 +78,35 @@ void ContentMask::feed(std::string_view piece, MaskOutput& output) {
       return feed_lines(piece, output);
     case Kind::events:
       return feed_events(piece, output);
+    case Kind::messages:
+      return feed_messages(piece, output);
+  }
+}
+
+/// Lengths are kept, and that it is compressed is not: what is left of it could not be decompressed. A message becomes
+/// one that has a single field of a number which nobody uses.
+void ContentMask::feed_messages(std::string_view piece, MaskOutput& output) {
+  while (!piece.empty() && !skipping_) {
+    if (prefix_ < grpc_prefix) {
+      const auto byte = static_cast<std::uint8_t>(piece[0]);
+      if (prefix_ == 0) {
+        output.put(piece.data(), '\0');
+        skipping_ = byte > 1;
+        message_left_ = 0;
+      } else {
+        output.keep(piece.substr(0, 1));
+        message_left_ = message_size_ = message_left_ << 8 | byte;
+      }
+      ++prefix_;
+      piece.remove_prefix(1);
+    }
+    if (prefix_ < grpc_prefix) continue;
+    const std::size_t size = std::min<std::size_t>(piece.size(), message_left_);
+    for (std::size_t i = 0; i < size && message_size_ - message_left_ + i < blank_head; ++i)
+      output.put(piece.data() + i, blank_message(message_size_ - message_left_ + i, message_size_));
+    piece.remove_prefix(size);
+    message_left_ -= static_cast<std::uint32_t>(size);
+    if (message_left_ == 0) prefix_ = 0;
   }
 }
 

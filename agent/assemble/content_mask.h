@@ -20,11 +20,12 @@ class ContentMask {
   void hole();
 
  private:
-  enum class Kind : std::uint8_t { opaque, json, lines, events };
+  enum class Kind : std::uint8_t { opaque, json, lines, events, messages };
   enum class Field : std::uint8_t { name, data, event, retry, other };
 
   void feed_lines(std::string_view piece, MaskOutput& output);
   void feed_events(std::string_view piece, MaskOutput& output);
+  void feed_messages(std::string_view piece, MaskOutput& output);
   void event_line_end(char c);
   void event_byte(std::string_view byte, MaskOutput& output);
   void feed_value(std::string_view value, MaskOutput& output);
@@ -41,6 +42,10 @@ class ContentMask {
   std::size_t event_size_ = 0;
   std::size_t mark_ = 0;  ///< bytes of a byte order mark seen
   std::string name_{};
+  // Of gRPC:
+  std::size_t prefix_ = 0;  ///< bytes seen of what is before a message
+  std::uint32_t message_left_ = 0;
+  std::uint32_t message_size_ = 0;
 };
 
 }  // namespace inferscope::assemble

@@ -139,6 +139,7 @@ void Demultiplexer::on_body(const Transfer& transfer, Time /*time*/) {
     if (entry->mid_stream) entry->streams[side].begin_at(transfer.position);
   }
   entry->last = transfer.end;
+  entry->context.encrypted = transfer.encrypted;
   entry->context.moment = Moment{.time = transfer.direction == Direction::sent ? transfer.begin : transfer.end,
                                  .pid = transfer.pid,
                                  .tid = transfer.tid};

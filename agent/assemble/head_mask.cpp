@@ -7,13 +7,31 @@
 namespace inferscope::assemble::http1 {
 namespace {
 
-constexpr std::array<std::string_view, 20> kept_fields{"content-type",     "content-length", "transfer-encoding",
-                                                       "content-encoding", "connection",     "upgrade",
-                                                       "expect",           "host",           "server",
-                                                       "user-agent",       "traceparent",    "tracestate",
-                                                       "x-request-id",     "accept",         "te",
-                                                       "trailer",          "date",           "keep-alive",
-                                                       "accept-encoding",  "retry-after"};
+constexpr std::array<std::string_view, 25> kept_fields{"content-type",
+                                                       "content-length",
+                                                       "transfer-encoding",
+                                                       "content-encoding",
+                                                       "connection",
+                                                       "upgrade",
+                                                       "sec-websocket-extensions",
+                                                       "expect",
+                                                       "host",
+                                                       "server",
+                                                       "user-agent",
+                                                       "traceparent",
+                                                       "tracestate",
+                                                       "x-request-id",
+                                                       "accept",
+                                                       "te",
+                                                       "trailer",
+                                                       "date",
+                                                       "keep-alive",
+                                                       "accept-encoding",
+                                                       "retry-after",
+                                                       "grpc-status",
+                                                       "grpc-encoding",
+                                                       "grpc-accept-encoding",
+                                                       "grpc-timeout"};
 constexpr std::string_view version_prefix = "HTTP/1.";
 constexpr std::size_t longest_name = 64;
 constexpr std::size_t longest_chunk_size = 16;

@@ -18,13 +18,17 @@ class HeadMask {
  public:
   explicit HeadMask(Side side) : side_(side) {}
 
+  enum class Value : std::uint8_t { masked, kept, number };
+
+  /// Of a field's value; the name in lower case.
+  static Value treatment_of(std::string_view name);
+
   void feed(Part part, std::string_view range, MaskOutput& output);
   /// The next byte begins a line, whatever came before it.
   void begin_line() { phase_ = Phase::begin; }
 
  private:
   enum class Phase : std::uint8_t { begin, method, target, query, version, status, reason, name, value, size, garbage };
-  enum class Value : std::uint8_t { masked, kept, number };
 
   void byte(Part part, std::string_view rest, MaskOutput& output);
   void start_line_byte(std::string_view rest, MaskOutput& output);
@@ -37,7 +41,6 @@ class HeadMask {
   void name_byte(std::string_view rest, MaskOutput& output);
   void value_byte(std::string_view byte, MaskOutput& output);
   void chunk_byte(std::string_view byte, MaskOutput& output);
-  static Value treatment_of(std::string_view name);
 
   const Side side_;
   Phase phase_ = Phase::begin;

@@ -4,14 +4,12 @@
 #include <utility>
 #include <vector>
 
-#include "assemble/body.h"
-#include "assemble/body_hash.h"
 #include "assemble/http1_session.h"
+#include "assemble/open_exchange.h"
+#include "assemble/websocket_messages.h"
 
 namespace inferscope::assemble::http1 {
 namespace {
-
-using Kind = ExchangeUpdate::Kind;
 
 /// The fields of a head while it is read. Keeps the memory of the last one: heads resemble each other.
 class FieldList {
@@ -46,49 +44,22 @@ class Exchanges final : public Session {
       : Session(context, false), output_(output), next_sequence_(context.first_sequence) {}
 
  private:
-  struct Open;
-
-  struct Sink final : BodySink {
-    Sink(Exchanges& the_owner, Open& the_open, Side the_side) : owner(the_owner), open(the_open), side(the_side) {}
-    void body_piece(std::string_view data) override {
-      owner.emit(side == Side::request ? Kind::request_body : Kind::response_body, open, data);
-    }
-    void body_message(std::string_view name, std::string_view data) override {
-      owner.emit(Kind::response_message, open, data, name);
-    }
-    void body_undecodable(std::uint64_t bytes, ContentDecoder::Status why, bool first) override {
-      const auto reason = why == ContentDecoder::Status::limit ? Gap::Reason::limit : Gap::Reason::malformed;
-      if (first) owner.add_gap(open, side, reason, bytes);
-      owner.emit_hole(side, open, bytes);
-    }
-    void body_oversized() override { owner.add_gap(open, side, Gap::Reason::limit, 0); }
+  /// What the messages of a WebSocket are to its exchange.
+  struct Conversation final : websocket::MessageSink {
+    explicit Conversation(Exchanges& the_owner) : owner(the_owner) {}
+    void payload(Side side, std::uint64_t bytes) override;
+    void text(Side side, std::string_view data) override;
+    void missing(Side side, std::uint64_t bytes, Gap::Reason reason) override;
+    void unreadable(Side side, std::uint64_t bytes, Gap::Reason reason) override;
+    void closed(Side side) override;
 
     Exchanges& owner;
-    Open& open;
-    Side side;
-  };
-
-  /// One exchange from its request's first byte on.
-  struct Open {
-    explicit Open(Exchanges& owner)
-        : request_sink(owner, *this, Side::request),
-          response_sink(owner, *this, Side::response),
-          request_body(request_sink),
-          response_body(response_sink) {}
-
-    Exchange exchange{};
-    bool request_hole = false;
-    BodyHash hash{};
-    Sink request_sink;
-    Sink response_sink;
-    Body request_body;
-    Body response_body;
   };
 
   void message_begin(Side side) override;
   void on_part(Side /*side*/, Part /*part*/, std::string_view /*range*/) override {}
   void on_request_line(const RequestLine& line) override;
-  void on_status_line(const StatusLine& line) override;
+  void on_status_line(const StatusLine& line) override { status_ = line.status; }
   void on_field(Side side, const Field& field) override;
   void on_folded(Side side, std::string_view value) override;
   void request_opened(const Head& head) override;
@@ -102,50 +73,34 @@ class Exchanges final : public Session {
   void content_hole(Side /*side*/) override {}
   void gap(Side side, Gap::Reason reason, std::uint64_t bytes) override;
   void close_oldest(Closing how) override;
+  websocket::FrameSink& websocket_opened(const websocket::Extensions& extensions) override;
 
-  [[nodiscard]] Open* answered() const { return open_.empty() ? nullptr : open_.front().get(); }
-  [[nodiscard]] Open* newest() const { return open_.empty() ? nullptr : open_.back().get(); }
-  std::unique_ptr<Open> make_open();
-  void emit(Kind kind, const Open& open, std::string_view data = {}, std::string_view name = {},
-            std::uint64_t missing = 0) const {
-    (*output_.emit)(ExchangeUpdate{.kind = kind,
-                                   .exchange = open.exchange,
-                                   .time = context().moment.time,
-                                   .data = data,
-                                   .name = name,
-                                   .missing = missing});
-  }
-  void emit_hole(Side side, const Open& open, std::uint64_t bytes) const {
-    emit(side == Side::request ? Kind::request_hole : Kind::response_hole, open, {}, {}, bytes);
-  }
-  void add_gap(Open& open, Side side, Gap::Reason reason, std::uint64_t bytes) const;
+  [[nodiscard]] OpenExchange* answered() const { return open_.empty() ? nullptr : open_.front().get(); }
+  [[nodiscard]] OpenExchange* newest() const { return open_.empty() ? nullptr : open_.back().get(); }
+  std::unique_ptr<OpenExchange> make_open();
 
   ExchangeOutput& output_;
   std::uint64_t next_sequence_;
-  std::unique_ptr<Open> incoming_{};           ///< its request's head is being read
-  std::vector<std::unique_ptr<Open>> open_{};  ///< oldest first
-  std::unique_ptr<Open> spare_{};              ///< kept for its memory
+  std::unique_ptr<OpenExchange> incoming_{};           ///< its request's head is being read
+  std::vector<std::unique_ptr<OpenExchange>> open_{};  ///< oldest first
+  std::unique_ptr<OpenExchange> spare_{};              ///< kept for its memory
   FieldList request_fields_{};
   FieldList response_fields_{};
+  Conversation conversation_{*this};
+  std::unique_ptr<websocket::Messages> messages_{};  ///< once the connection is a WebSocket
   std::optional<Time> response_begin_{};
   int status_ = 0;
 };
 
-std::unique_ptr<Exchanges::Open> Exchanges::make_open() {
-  std::unique_ptr<Open> open = spare_ ? std::move(spare_) : std::make_unique<Open>(*this);
-  Exchange& exchange = open->exchange;
-  exchange.connection = context().connection;
-  exchange.role = context().role;
-  exchange.pid = context().moment.pid;
-  exchange.tid = context().moment.tid;
-  exchange.protocol = "http";
-  exchange.request.begin = context().moment.time;
-  return open;
+std::unique_ptr<OpenExchange> Exchanges::make_open() {
+  if (spare_) return std::move(spare_);
+  return std::make_unique<OpenExchange>(context(), output_, [this](Side side) { return position(side); });
 }
 
 void Exchanges::message_begin(Side side) {
   if (side == Side::request) {
     incoming_ = make_open();
+    incoming_->begin(context().moment);
     request_fields_.clear();
   } else {
     response_begin_ = context().moment.time;
@@ -158,10 +113,6 @@ void Exchanges::on_request_line(const RequestLine& line) {
   exchange.version.assign(line.version);
   exchange.request.method.assign(line.method);
   exchange.request.target.assign(line.target);
-}
-
-void Exchanges::on_status_line(const StatusLine& line) {
-  status_ = line.status;
 }
 
 void Exchanges::on_field(Side side, const Field& field) {
@@ -181,48 +132,29 @@ void Exchanges::on_folded(Side side, std::string_view value) {
 }
 
 void Exchanges::request_opened(const Head& head) {
-  Open& open = *open_.emplace_back(std::move(incoming_));
+  OpenExchange& open = *open_.emplace_back(std::move(incoming_));
   Exchange& exchange = open.exchange;
   exchange.sequence = next_sequence_++;
-  exchange.request.head_end = context().moment.time;
   exchange.request.head_bytes = head.bytes;
   request_fields_.move_to(exchange.request.headers);
-  if (head.truncated) add_gap(open, Side::request, Gap::Reason::limit, 0);
-  open.request_body.begin(find_header(exchange.request.headers, "content-encoding"), {}, false, context().limits);
-  emit(Kind::request_head, open);
+  if (head.truncated) open.add_gap(Side::request, Gap::Reason::limit, 0);
+  open.request_opened();
 }
 
 void Exchanges::request_body(std::string_view bytes) {
-  Open* open = newest();
-  if (!open) return;
-  open->exchange.request.body_bytes += bytes.size();
-  if (!open->request_hole) open->hash.add(bytes);
-  open->request_body.bytes(bytes);
+  if (OpenExchange* open = newest()) open->body(Side::request, bytes);
 }
 
 void Exchanges::request_hole(std::uint64_t bytes, Gap::Reason reason) {
-  Open* open = newest();
-  if (!open) return;
-  open->request_hole = true;
-  open->exchange.request.body_bytes += bytes;
-  open->request_body.hole();
-  add_gap(*open, Side::request, reason, bytes);
-  emit_hole(Side::request, *open, bytes);
+  if (OpenExchange* open = newest()) open->hole(Side::request, bytes, reason);
 }
 
 void Exchanges::request_ended(bool known) {
-  Open* open = newest();
-  if (!open) return;
-  open->request_body.end();
-  if (known) {
-    open->exchange.request.end = context().moment.time;
-    if (!open->request_hole) open->exchange.request.body_hash = open->hash.value();
-  }
-  emit(Kind::request_end, *open);
+  if (OpenExchange* open = newest()) open->request_ended(known);
 }
 
 void Exchanges::response_opened(const Head& head, bool informational) {
-  Open* open = answered();
+  OpenExchange* open = answered();
   if (!open) return;
   Exchange::Response& response = open->exchange.response;
   if (informational) {
@@ -230,63 +162,59 @@ void Exchanges::response_opened(const Head& head, bool informational) {
     return;
   }
   response.begin = response_begin_;
-  response.head_end = context().moment.time;
   response.status = status_;
   response.head_bytes = head.bytes;
   response_fields_.move_to(response.headers);
-  if (head.truncated) add_gap(*open, Side::response, Gap::Reason::limit, 0);
-  open->response_body.begin(find_header(response.headers, "content-encoding"),
-                            find_header(response.headers, "content-type"), true, context().limits);
-  emit(Kind::response_head, *open);
+  if (head.truncated) open->add_gap(Side::response, Gap::Reason::limit, 0);
+  open->response_opened();
 }
 
 void Exchanges::response_body(std::string_view bytes) {
-  Open* open = answered();
-  if (!open) return;
-  Exchange::Response& response = open->exchange.response;
-  if (!response.first_body) response.first_body = context().moment.time;
-  response.body_bytes += bytes.size();
-  open->response_body.bytes(bytes);
+  if (OpenExchange* open = answered()) open->body(Side::response, bytes);
 }
 
 void Exchanges::response_hole(std::uint64_t bytes, Gap::Reason reason) {
-  Open* open = answered();
-  if (!open) return;
-  Exchange::Response& response = open->exchange.response;
-  if (!response.first_body) response.first_body = context().moment.time;
-  response.body_bytes += bytes;
-  open->response_body.hole();
-  add_gap(*open, Side::response, reason, bytes);
-  emit_hole(Side::response, *open, bytes);
+  if (OpenExchange* open = answered()) open->hole(Side::response, bytes, reason);
 }
 
 void Exchanges::response_ended() {
-  Open* open = answered();
-  if (!open) return;
-  open->response_body.end();
-  open->exchange.response.end = context().moment.time;
-  emit(Kind::response_end, *open);
+  if (OpenExchange* open = answered()) open->response_ended();
 }
 
 void Exchanges::gap(Side side, Gap::Reason reason, std::uint64_t bytes) {
-  Open* open = side == Side::request ? newest() : answered();
-  if (open) add_gap(*open, side, reason, bytes);
+  if (OpenExchange* open = side == Side::request ? newest() : answered()) open->add_gap(side, reason, bytes);
 }
 
-void Exchanges::add_gap(Open& open, Side side, Gap::Reason reason, std::uint64_t bytes) const {
-  const Direction direction = direction_of(side);
-  const std::uint64_t position = reader(side).position();
-  std::vector<Gap>& gaps = open.exchange.gaps;
-  if (!gaps.empty() && bytes > 0) {
-    Gap& last = gaps.back();
-    if (last.direction == direction && last.reason == reason && last.position + last.bytes == position) {
-      last.bytes += bytes;
-      return;
-    }
-  }
-  ++open.exchange.gaps_total;
-  if (gaps.size() < context().limits.gaps)
-    gaps.push_back(Gap{.direction = direction, .reason = reason, .position = position, .bytes = bytes});
+websocket::FrameSink& Exchanges::websocket_opened(const websocket::Extensions& extensions) {
+  messages_ = std::make_unique<websocket::Messages>(extensions, context().limits, conversation_);
+  return *messages_;
+}
+
+void Exchanges::Conversation::payload(Side side, std::uint64_t bytes) {
+  if (OpenExchange* open = owner.answered()) open->count(side, bytes);
+}
+
+void Exchanges::Conversation::text(Side side, std::string_view data) {
+  if (const OpenExchange* open = owner.answered()) open->message(side, data);
+}
+
+void Exchanges::Conversation::missing(Side side, std::uint64_t bytes, Gap::Reason reason) {
+  payload(side, bytes);
+  OpenExchange* open = owner.answered();
+  if (!open) return;
+  open->add_gap(side, reason, bytes);
+  open->message_hole(side, bytes);
+}
+
+void Exchanges::Conversation::unreadable(Side side, std::uint64_t bytes, Gap::Reason reason) {
+  OpenExchange* open = owner.answered();
+  if (!open) return;
+  open->add_gap(side, reason, 0);  // its bytes were there
+  open->message_hole(side, bytes);
+}
+
+void Exchanges::Conversation::closed(Side side) {
+  if (side == Side::response) owner.response_ended();
 }
 
 void Exchanges::close_oldest(Closing how) {
@@ -294,25 +222,9 @@ void Exchanges::close_oldest(Closing how) {
                                                  Exchange::Ending::client_closed,  Exchange::Ending::server_closed,
                                                  Exchange::Ending::process_exited, Exchange::Ending::lost_track,
                                                  Exchange::Ending::shut_down};
-  std::unique_ptr<Open> open = std::move(open_.front());
+  std::unique_ptr<OpenExchange> open = std::move(open_.front());
   open_.erase(open_.begin());
-  open->exchange.ending = endings[static_cast<std::size_t>(how)];
-  emit(Kind::closed, *open);
-  open->request_body.end_without_rest();
-  open->response_body.end_without_rest();
-  // As new, but for the memory of what is assigned anew.
-  Exchange& exchange = open->exchange;
-  exchange.request.body_bytes = exchange.request.body_hash = 0;
-  exchange.request.end.reset();
-  Headers kept = std::move(exchange.response.headers);
-  kept.clear();
-  exchange.response = Exchange::Response{};
-  exchange.response.headers = std::move(kept);
-  exchange.gaps.clear();
-  exchange.gaps_total = 0;
-  exchange.ending = Exchange::Ending::open;
-  open->request_hole = false;
-  open->hash = BodyHash{};
+  open->close(endings[static_cast<std::size_t>(how)]);
   spare_ = std::move(open);
 }
 

@@ -6,6 +6,7 @@
 #include "assemble/content_mask.h"
 #include "assemble/head_mask.h"
 #include "assemble/http1_session.h"
+#include "assemble/websocket_mask.h"
 
 namespace inferscope::assemble::http1 {
 namespace {
@@ -74,10 +75,12 @@ class Mask final : public Session {
   void response_ended() override {}
   void gap(Side /*side*/, Gap::Reason /*reason*/, std::uint64_t /*bytes*/) override {}
   void close_oldest(Closing /*how*/) override {}
+  websocket::FrameSink& websocket_opened(const websocket::Extensions& /*extensions*/) override { return frames_; }
 
   MaskOutput& output_;
   Message request_{Side::request};
   Message response_{Side::response};
+  websocket::FrameMask frames_{output_};
 };
 
 }  // namespace

@@ -4,10 +4,22 @@
 #include <algorithm>
 
 namespace inferscope::assemble::http1 {
+namespace {
 
-void Reader::bytes(std::string_view piece, bool fresh, std::uint64_t position) {
+/// And not the beginning of a response, or of blank lines.
+bool may_be_method(std::string_view begin) {
+  return is_token(begin[0]) && is_method_prefix(begin.substr(0, begin.find(' ')));
+}
+
+}  // namespace
+
+std::string_view Reader::bytes(std::string_view piece, bool fresh, std::uint64_t position) {
   position_ = position;
-  if (fresh && (state_ == State::unsynced || state_ == State::chunk_lost) && !resync(piece)) ++failed_resyncs_;
+  if (tentative_)
+    weigh(piece);
+  else if (fresh && (state_ == State::unsynced || state_ == State::chunk_lost) && !resync(piece))
+    ++failed_resyncs_;
+  turned_ = false;
   while (!piece.empty()) {
     switch (state_) {
       case State::unsynced:
@@ -27,8 +39,11 @@ void Reader::bytes(std::string_view piece, bool fresh, std::uint64_t position) {
       case State::trailer:
         take_line(piece);
         break;
+      case State::websocket:
+        return piece;
     }
   }
+  return {};
 }
 
 void Reader::consume(std::string_view range, Part part) {
@@ -176,6 +191,10 @@ void Reader::use_framing_field(const Field& field) {
       head_.transfer_encoding = true;
       head_.chunked = equal_ignoring_case(coding, "chunked");
     });
+  } else if (equal_ignoring_case(field.name, "upgrade")) {
+    head_.websocket = equal_ignoring_case(field.value, "websocket");
+  } else if (equal_ignoring_case(field.name, "sec-websocket-extensions")) {
+    websocket::add_extensions(field.value, head_.extensions);
   }
 }
 
@@ -198,6 +217,10 @@ void Reader::end_of_head() {
       state_ = State::tunnel;
       begun_ = false;
       sink_.on_end(side_);
+      return;
+    case BodyKind::websocket:
+      state_ = State::websocket;
+      begun_ = false;
       return;
   }
 }
@@ -239,9 +262,33 @@ void Reader::take_body(std::string_view& piece) {
   }
 }
 
+/// Servers that read byte by byte begin a message with a letter.
+void Reader::weigh(std::string_view piece) {
+  using Answer = Recognition::Answer;
+  constexpr std::size_t enough = 64;
+  const std::string begin = carry_ + std::string(piece.substr(0, enough));
+  const Answer answer = recognise(begin).answer;
+  if (answer == Answer::need_more && may_be_method(begin)) return;
+  tentative_ = false;
+  if (answer == Answer::request) {
+    failed_resyncs_ = 0;
+    return;
+  }
+  const std::size_t failed = failed_resyncs_ + 1;
+  abandon(Drop::before_boundary);
+  failed_resyncs_ = failed;
+  uncertain_ = true;
+}
+
 bool Reader::resync(std::string_view piece) {
   using Answer = Recognition::Answer;
   const Answer answer = recognise(piece).answer;
+  if (answer == Answer::need_more && turned_ && side_ == Side::request && may_be_method(piece)) {
+    state_ = State::start_line;
+    begun_ = false;
+    tentative_ = true;
+    return true;
+  }
   if (answer == (side_ == Side::request ? Answer::request : Answer::response)) {
     if (state_ == State::chunk_lost) sink_.on_lost(side_, Gap::Reason::lost, 0, true);
     state_ = State::start_line;
@@ -273,6 +320,7 @@ void Reader::hole(std::uint64_t bytes, Gap::Reason reason, std::uint64_t positio
   while (bytes > 0) {
     switch (state_) {
       case State::tunnel:
+      case State::websocket:
         position_ += bytes;
         return;
       case State::chunk_lost:
@@ -315,6 +363,7 @@ void Reader::hole(std::uint64_t bytes, Gap::Reason reason, std::uint64_t positio
 
 void Reader::lose(Gap::Reason reason, std::uint64_t bytes) {
   const bool was_in_body = in_body();
+  tentative_ = false;
   malformed_ = reason == Gap::Reason::malformed || reason == Gap::Reason::limit;
   forget_line(malformed_ ? Drop::malformed : Drop::lost_framing);
   // Servers write a chunk at a time: there is hope within a response that was lost by a hole.
@@ -335,6 +384,7 @@ void Reader::stream_ended() {
 
 void Reader::abandon(Drop why) {
   forget_line(why);
+  tentative_ = false;
   state_ = State::unsynced;
   begun_ = false;
   failed_resyncs_ = 0;

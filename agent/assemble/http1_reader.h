@@ -7,15 +7,16 @@
 #include <string_view>
 
 #include "assemble/http1_syntax.h"
+#include "assemble/websocket.h"
 
 namespace inferscope::assemble::http1 {
 
-enum class Side : std::uint8_t { request, response };
+using assemble::Side;
 
 /// What a range of the stream is in its message.
 enum class Part : std::uint8_t { start_line, header_line, chunk_line, chunk_end, body, trailer_line, unframed };
 
-enum class BodyKind : std::uint8_t { none, length, chunked, until_close, tunnel };
+enum class BodyKind : std::uint8_t { none, length, chunked, until_close, tunnel, websocket };
 
 /// What a message's head says about its framing.
 struct Head {
@@ -26,6 +27,8 @@ struct Head {
   std::optional<std::uint64_t> content_length{};
   bool transfer_encoding = false;
   bool chunked = false;    ///< the last transfer coding is chunked
+  bool websocket = false;  ///< named in Upgrade
+  websocket::Extensions extensions{};
   bool truncated = false;  ///< fields beyond a limit were not handed over
   std::uint64_t bytes = 0;
 };
@@ -67,6 +70,7 @@ class Reader {
     chunk_lost,  ///< in a chunked response; waits for a chunk at the beginning of a transfer
     trailer,
     tunnel,
+    websocket,  ///< what follows is for another reader
   };
 
   Reader(Side side, bool in_sync, bool wants_parts, const Limits& limits, Account& account, ReaderSink& sink)
@@ -80,8 +84,12 @@ class Reader {
   Reader& operator=(const Reader&) = delete;
   ~Reader() { forget_line(Drop::connection_limit); }
 
-  void bytes(std::string_view piece, bool fresh, std::uint64_t position);
+  /// Returns the rest of the piece that a WebSocket begins with, otherwise nothing.
+  std::string_view bytes(std::string_view piece, bool fresh, std::uint64_t position);
   void hole(std::uint64_t bytes, Gap::Reason reason, std::uint64_t position);
+  /// The conversation turns with the next piece: a request begins there, if one does, however few of its bytes come at
+  /// once.
+  void turn() { turned_ = true; }
   /// No more bytes will come: completes a body that has no other end.
   void stream_ended();
   /// Looks for a new message; nothing is said to the sink.
@@ -115,6 +123,7 @@ class Reader {
   void message_end();
   void take_body(std::string_view& piece);
   bool resync(std::string_view piece);
+  void weigh(std::string_view piece);
   void skip_lost(std::string_view& piece);
   void lose(Gap::Reason reason, std::uint64_t bytes);
   void forget_line(Drop why);
@@ -127,6 +136,8 @@ class Reader {
   bool last_field_frames_ = false;
   bool malformed_ = false;
   bool uncertain_ = false;
+  bool turned_ = false;
+  bool tentative_ = false;  ///< in a start line of which too little is there to be sure
   State state_;
   std::optional<Drop> uncounted_{};
   std::uint64_t position_ = 0;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "assemble/http1_session.h"
 
+#include <utility>
+
 namespace inferscope::assemble::http1 {
 
 Session::Session(ConnectionContext& context, bool wants_parts)
@@ -11,12 +13,20 @@ Session::Session(ConnectionContext& context, bool wants_parts)
                 context.limits, context.account, *this) {}
 
 void Session::bytes(Direction direction, std::string_view piece, bool fresh, std::uint64_t position) {
-  (direction == context_.request_direction() ? request_ : response_).bytes(piece, fresh, position);
+  if (finished_ != Drop::count) return context_.account.drop(finished_, piece.size());
+  const Side side = direction == context_.request_direction() ? Side::request : Side::response;
+  if (websocket_) return websocket_bytes(side, piece, fresh, position);
+  if (fresh && std::exchange(last_side_, side) != side) (side == Side::request ? request_ : response_).turn();
+  const std::string_view rest = (side == Side::request ? request_ : response_).bytes(piece, fresh, position);
+  if (!rest.empty()) return websocket_bytes(side, rest, false, reader(side).position());
   if (fresh) check_progress();
 }
 
 void Session::hole(Direction direction, std::uint64_t bytes, Gap::Reason reason, std::uint64_t position) {
-  (direction == context_.request_direction() ? request_ : response_).hole(bytes, reason, position);
+  if (finished_ != Drop::count) return context_.account.drop(drop_of(reason), bytes);
+  const bool of_request = direction == context_.request_direction();
+  if (websocket_) return (of_request ? websocket_->request : websocket_->response).hole(bytes, reason, position);
+  (of_request ? request_ : response_).hole(bytes, reason, position);
 }
 
 /// A connection on which nothing is understood any more does not deserve to be captured for ever.
@@ -115,6 +125,11 @@ BodyKind Session::response_head(const Head& head) {
   if (!orphan_) {
     pending_.front().response_open = !informational_;
     response_opened(head, informational_);
+  }
+  const bool websocket = head.status == switching_protocols && head.websocket && !head.extensions.unknown;
+  if (websocket && !orphan_ && pending_.size() == 1 && pending_.front().request_done) {
+    open_websocket(head.extensions);
+    return BodyKind::websocket;
   }
   if (upgraded_) return BodyKind::tunnel;
   if (informational_ || head.status == 204 || head.status == 304) return BodyKind::none;
@@ -236,7 +251,36 @@ void Session::pop(Closing how) {
   close_oldest(how);
 }
 
+void Session::open_websocket(const websocket::Extensions& extensions) {
+  // What came of the client's before the answer may have been a frame's beginning.
+  const bool in_sync = request_.between_messages();
+  request_.abandon(Drop::after_upgrade);
+  websocket_ = std::make_unique<WebSocket>(in_sync, extensions, context_.account, websocket_opened(extensions));
+}
+
+void Session::websocket_bytes(Side side, std::string_view piece, bool fresh, std::uint64_t position) {
+  auto& [request, response] = *websocket_;
+  (side == Side::request ? request : response).bytes(piece, fresh, position);
+  if (request.failed_resyncs() + response.failed_resyncs() < context_.limits.resync_transfers) return;
+  give_up_all(Closing::lost_track);
+  finished_ = Drop::not_recognised;
+}
+
+/// How it ends. It is whole when either side said that it closes it.
+Session::Closing Session::leave_websocket(Closing how) {
+  const bool response_done = websocket_->response.closed();
+  const bool whole = response_done || websocket_->request.closed();
+  const bool lost = websocket_->request.lost() || websocket_->response.lost();
+  websocket_.reset();
+  finished_ = Drop::after_end;
+  if (whole && !response_done) response_ended();
+  pending_.front().response_done = whole;
+  const bool seen = how != Closing::client_closed && how != Closing::server_closed;
+  return whole || seen || !lost ? how : Closing::lost_track;
+}
+
 void Session::give_up_all(Closing how) {
+  if (websocket_) how = leave_websocket(how);
   while (!pending_.empty()) {
     // A response that ended while its request went on is whole, whatever became of the request.
     const bool whole = pending_.front().response_done;

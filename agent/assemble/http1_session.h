@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <vector>
 
 #include "assemble/http1_reader.h"
@@ -13,7 +15,8 @@ namespace inferscope::assemble::http1 {
 /// made of the messages (exchanges, or a redacted copy) is for the derived class.
 ///
 /// Requests wait in order for their responses. A request whose head was read is "opened"; each opened one is "closed"
-/// exactly once, the oldest first except where several have to be given up together.
+/// exactly once, the oldest first except where several have to be given up together. One that becomes a WebSocket stays
+/// open as long as that does; its response ends with the server's close frame.
 class Session : public ProtocolParser, protected ReaderSink {
  public:
   Session(ConnectionContext& context, bool wants_parts);
@@ -55,12 +58,16 @@ class Session : public ProtocolParser, protected ReaderSink {
   virtual void gap(Side side, Gap::Reason reason, std::uint64_t bytes) = 0;
   /// The oldest open exchange is over.
   virtual void close_oldest(Closing how) = 0;
+  /// The only open exchange becomes a WebSocket; answers who takes its frames, for as long as this session lives.
+  virtual websocket::FrameSink& websocket_opened(const websocket::Extensions& extensions) = 0;
 
   [[nodiscard]] const ConnectionContext& context() const { return context_; }
-  [[nodiscard]] Direction direction_of(Side side) const {
-    return side == Side::request ? context_.request_direction() : opposite(context_.request_direction());
-  }
+  [[nodiscard]] Direction direction_of(Side side) const { return context_.direction_of(side); }
   [[nodiscard]] const Reader& reader(Side side) const { return side == Side::request ? request_ : response_; }
+  /// Where the stream is read.
+  [[nodiscard]] std::uint64_t position(Side side) const {
+    return websocket_ ? websocket_->reader(side).position() : reader(side).position();
+  }
   /// The response being read answers no request that was seen.
   [[nodiscard]] bool orphan() const { return orphan_; }
 
@@ -71,6 +78,18 @@ class Session : public ProtocolParser, protected ReaderSink {
     bool request_done = false;
     bool response_done = false;
     bool response_open = false;  ///< its final head was read
+  };
+  /// What the connection is behind an upgrade to it.
+  struct WebSocket {
+    websocket::FrameReader request;
+    websocket::FrameReader response;
+
+    WebSocket(bool in_sync, const websocket::Extensions& extensions, Account& account, websocket::FrameSink& sink)
+        : request(Side::request, in_sync, extensions, account, sink),
+          response(Side::response, true, extensions, account, sink) {}
+    [[nodiscard]] const websocket::FrameReader& reader(Side side) const {
+      return side == Side::request ? request : response;
+    }
   };
 
   void on_begin(Side side) final;
@@ -89,6 +108,9 @@ class Session : public ProtocolParser, protected ReaderSink {
   void finish_response();
   void settle();
   void give_up_all(Closing how);
+  void open_websocket(const websocket::Extensions& extensions);
+  void websocket_bytes(Side side, std::string_view piece, bool fresh, std::uint64_t position);
+  Closing leave_websocket(Closing how);
   void pop(Closing how);
   void note_malformed(Gap::Reason reason);
   void check_progress();
@@ -96,7 +118,9 @@ class Session : public ProtocolParser, protected ReaderSink {
   ConnectionContext& context_;
   Reader request_;
   Reader response_;
+  std::unique_ptr<WebSocket> websocket_{};
   std::vector<Pending> pending_{};
+  std::optional<Side> last_side_{};  ///< of the last transfer
   bool orphan_ = false;
   bool informational_ = false;
   bool upgraded_ = false;

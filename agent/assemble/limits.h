@@ -17,8 +17,9 @@ struct Limits {
   std::size_t head_total = 1024 * 1024;   ///< a longer head is malformed
   std::size_t headers = 256;              ///< header fields kept of one head
   std::size_t open_exchanges = 64;        ///< per connection (pipelining)
+  std::size_t open_streams = 256;         ///< exchanges open at once on an HTTP/2 connection
   std::size_t gaps = 16;                  ///< kept per exchange; more are counted in gaps_total
-  std::size_t message = 1024 * 1024;      ///< one SSE event or NDJSON line; a longer one is dropped
+  std::size_t message = 1024 * 1024;      ///< one SSE event, NDJSON line or WebSocket message; a longer one is dropped
   std::uint64_t decoded = 64ULL << 20;    ///< of one body without its content encoding
   std::uint64_t decoded_ratio = 200;      ///< decoded : encoded, looked at above decoded_floor
   std::uint64_t decoded_floor = 1 << 20;  ///< decoded bytes that are never too many

@@ -6,12 +6,16 @@
 #include "assemble/http1_exchanges.h"
 #include "assemble/http1_mask.h"
 #include "assemble/http1_syntax.h"
+#include "assemble/http2_exchanges.h"
+#include "assemble/http2_mask.h"
+#include "assemble/http2_reader.h"
 
 namespace inferscope::assemble {
 
 std::span<const Protocol> protocols() {
-  static constexpr std::array<Protocol, 1> table{{
-      {"http", http1::recognise, http1::make_exchanges, http1::make_mask},
+  static constexpr std::array<Protocol, 2> table{{
+      {"http/1", http1::recognise, http1::make_exchanges, http1::make_mask},
+      {"http/2", http2::recognise, http2::make_exchanges, http2::make_mask},
   }};
   return table;
 }

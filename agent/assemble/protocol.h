@@ -17,6 +17,9 @@
 
 namespace inferscope::assemble {
 
+/// Of an exchange: what the client says, and what it is answered.
+enum class Side : std::uint8_t { request, response };
+
 /// What a protocol says about the first bytes of a stream.
 struct Recognition {
   enum class Answer : std::uint8_t { no, need_more, request, response };
@@ -39,11 +42,18 @@ struct ConnectionContext {
   std::shared_ptr<const Connection> connection{};
   Role role = Role::unknown;  ///< of the watched process; known by the time a parser is made
   Moment moment{};
+  bool encrypted = false;            ///< what was moved last
   std::uint64_t first_sequence = 0;  ///< of the connection's exchanges
   bool in_sync[2]{};                 ///< per direction: the parser will see the stream from its first byte
 
   [[nodiscard]] Direction request_direction() const {
     return role == Role::client ? Direction::sent : Direction::received;
+  }
+  [[nodiscard]] Direction direction_of(Side side) const {
+    return side == Side::request ? request_direction() : opposite(request_direction());
+  }
+  [[nodiscard]] Side side_of(Direction direction) const {
+    return direction == request_direction() ? Side::request : Side::response;
   }
 };
 
@@ -78,6 +88,8 @@ struct ExchangeOutput {
 /// Where a parser that redacts says which bytes of the current piece may be kept. What nobody keeps is masked.
 class MaskOutput {
  public:
+  static constexpr char mask = 'x';
+
   virtual ~MaskOutput() = default;
   virtual void keep(std::string_view part_of_piece) = 0;
   /// Another byte instead of the mask, for grammars in which the mask itself would mean something.

@@ -11,8 +11,6 @@
 namespace inferscope::assemble {
 namespace {
 
-constexpr char mask = 'x';
-
 /// Where each byte of the content being read goes in the copy.
 class Copy final : public MaskOutput {
  public:

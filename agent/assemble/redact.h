@@ -13,10 +13,10 @@ namespace inferscope::assemble {
 
 /// Takes the content out of transfers and leaves what they are made of, so that a recording of the result gives the
 /// same exchanges in structure, sizes and times. Lengths never change. Masked bytes are 'x'; everything is masked
-/// unless it is known to be structure (see HeadMask, ContentMask and JsonMask for what is).
+/// unless it is known to be structure (see HeadMask, ContentMask, FrameMask and JsonMask for what is).
 ///
-/// Three things do not survive: Request::body_hash, bodies with a content encoding (masked, they cannot be decoded
-/// any more and show as a gap), and what stands behind a hole in a JSON body.
+/// Three things do not survive: Request::body_hash, bodies with a content encoding and compressed WebSocket messages
+/// (masked, they cannot be decoded any more and show as gaps), and what stands behind a hole in a JSON body.
 class Redactor {
  public:
   explicit Redactor(Limits limits = {});

@@ -13,6 +13,7 @@
 #include "cli/trace_view.h"
 #include "model/record.h"
 #include "model/trace_json.h"
+#include "runtime/config.h"
 #include "runtime/pipeline.h"
 #include "source/recording.h"
 
@@ -21,6 +22,7 @@ namespace {
 
 struct Options {
   std::string file{};
+  std::string config{};
   bool json = false;
   bool all = false;
   bool token_times = false;
@@ -44,6 +46,8 @@ int replay(const Options& options) {
   if (!reader) return fail(reader.error());
   if (options.info) return print_info((*reader)->info()), exit_done;
 
+  const auto config = runtime::load_config(options.config);
+  if (!config) return fail(config.error());
   const auto& stop = stop_on_signal();
   const bool terminal = isatty(STDOUT_FILENO) == 1;
   std::size_t shown = 0;
@@ -64,7 +68,7 @@ int replay(const Options& options) {
     }
     if (options.real_time) std::fflush(stdout);
   };
-  runtime::Pipeline pipeline(traced, found);
+  runtime::Pipeline pipeline(traced, found, nullptr, config->dialects);
   const auto status = runtime::replay(**reader, pipeline, stop, [&](const Event& event) {
     if (options.events) fmt::print("{}\n", event_line(event));
   });
@@ -77,6 +81,8 @@ void add_replay(CLI::App& app, Chosen& chosen) {
   auto* command = app.add_subcommand("replay", "Run a recording through the pipeline and print its traces");
   const auto options = std::make_shared<Options>();
   command->add_option("file", options->file, "A recording made by 'inferscope record'")->required();
+  command->add_option("-c,--config", options->config, "Configuration file (YAML); of it, the dialects are used")
+      ->check(CLI::ExistingFile);
   command->add_flag("--json", options->json, "One JSON object a line, as 'inferscope trace --json'");
   command->add_flag("-a,--all", options->all, "Also requests that are not inference");
   command->add_flag("--token-times", options->token_times, "With --json: the time of every token");

@@ -143,6 +143,7 @@ void derive_durations(RequestTrace& trace) {
   };
   trace.time_to_first_byte = since_begin(exchange.response.begin);
   trace.time_to_first_event = since_begin(call.first_event);
+  if (call.is_session()) return;  // its times between tokens are also the user's
   trace.time_to_first_token = since_begin(call.first_token);
 
   // A gap in the stream may hide the first or the last token.

@@ -40,6 +40,7 @@ class Detect::Impl {
 
   void on(const CallUpdate& update, const Emit<FindingUpdate>& emit) {
     if (update.exchange.role != Role::server || update.call.dialect.empty() || !update.exchange.connection) return;
+    if (update.call.is_session()) return;  // it is silent for as long as its user is
     begin(std::max(now_, update.time), emit);
     const auto found = servers_.find(update.exchange.pid);
     if (found == servers_.end()) return;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <string>
 
 #include "interpret/inference_paths.h"
@@ -12,8 +13,9 @@ namespace inferscope::interpret {
 namespace {
 
 /// The one table: the first rule that fits decides.
-constexpr std::array dialects{&openai_dialect, &responses_dialect, &anthropic_dialect, &ollama_dialect,
-                              &kserve_dialect, &llamacpp_dialect,  &tgi_dialect,       &sglang_dialect};
+constexpr std::array<const Dialect*, 10> builtin{
+    &openai_dialect,   &responses_dialect, &anthropic_dialect, &ollama_dialect,   &kserve_dialect,
+    &llamacpp_dialect, &tgi_dialect,       &sglang_dialect,    &realtime_dialect, &kserve_grpc_dialect};
 constexpr std::size_t tool_call_limit = 1024;
 
 /// From the end, segment by segment.
@@ -41,6 +43,11 @@ std::string label(const Json& value) {
   return word ? std::string(text) : std::string();
 }
 
+/// What servers write in the place of an error where there is none.
+bool is_no_error(const Json& value) {
+  return value.IsNull() || value.IsFalse() || (value.IsString() && value.GetStringLength() == 0);
+}
+
 std::string error_label(const Json& error) {
   for (const std::string_view name : {"type", "code"}) {
     const Json* value = member(error, name);
@@ -53,19 +60,29 @@ std::string error_label(const Json& error) {
 
 }  // namespace
 
-DialectMatch find_dialect(std::string_view method, std::string_view path, const Dialect* before) {
-  if (method != "POST") return {};
+std::span<const Dialect* const> builtin_dialects() {
+  return builtin;
+}
+
+bool is_builtin_dialect(std::string_view name) {
+  return std::any_of(builtin.begin(), builtin.end(), [name](const Dialect* dialect) { return dialect->name == name; });
+}
+
+DialectMatch find_dialect(std::span<const Dialect* const> dialects, std::string_view method, std::string_view path,
+                          const Dialect* before) {
   while (path.size() > 1 && path.ends_with('/')) path.remove_suffix(1);
   auto dialect = before == nullptr ? dialects.begin() : std::find(dialects.begin(), dialects.end(), before) + 1;
-  for (; dialect != dialects.end(); ++dialect)
+  for (; dialect != dialects.end(); ++dialect) {
+    if ((*dialect)->method != method) continue;
     for (const PathRule& rule : (*dialect)->paths)
       if (fits(path, rule.path)) return {*dialect, rule.operation};
+  }
   return {};
 }
 
 std::vector<std::string> inference_paths() {
   std::vector<std::string> paths;
-  for (const Dialect* dialect : dialects)
+  for (const Dialect* dialect : builtin)
     for (const PathRule& rule : dialect->paths)
       if (rule.marks_server) paths.emplace_back(rule.path.substr(0, rule.path.find('*')));
   return paths;
@@ -73,15 +90,37 @@ std::vector<std::string> inference_paths() {
 
 bool read_error(const Json& body, InferenceCall& call, bool is_error) {
   const Json* error = member(body, "error");
-  const bool none =
-      error == nullptr || error->IsNull() || error->IsFalse() || (error->IsString() && error->GetStringLength() == 0);
-  if (none) {
+  if (error == nullptr || is_no_error(*error)) {
     const Json* object = member(body, "object");
     if (!is_error && (object == nullptr || text_of(*object) != "error")) return false;
     error = &body;
   }
   call.failure = InferenceCall::Failure{};
   call.failure->type = error_label(*error);
+  return true;
+}
+
+bool read_error_value(const Json& error, InferenceCall& call) {
+  // Neither is a code of 0, or a list of none.
+  if (is_no_error(error) || integer_of(error) == 0 || (error.IsArray() && error.Empty())) return false;
+  call.failure = InferenceCall::Failure{};
+  call.failure->type = error.IsObject() ? error_label(error) : label(error);
+  return true;
+}
+
+bool read_grpc_status(const Headers& headers, InferenceCall& call) {
+  // Of the enumeration in grpc/status.h, which is the same in all languages.
+  constexpr std::array<std::string_view, 17> names{
+      "OK",        "CANCELLED",      "UNKNOWN",           "INVALID_ARGUMENT",   "DEADLINE_EXCEEDED",
+      "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION",
+      "ABORTED",   "OUT_OF_RANGE",   "UNIMPLEMENTED",     "INTERNAL",           "UNAVAILABLE",
+      "DATA_LOSS", "UNAUTHENTICATED"};
+  const std::string_view status = find_header(headers, "grpc-status");
+  if (status.empty() || status == "0") return false;
+  std::size_t code = names.size();
+  std::from_chars(status.data(), status.data() + status.size(), code);
+  call.failure = InferenceCall::Failure{};
+  if (code < names.size()) call.failure->type = names[code];
   return true;
 }
 

@@ -2,6 +2,7 @@
 #include "interpret/interpreter.h"
 
 #include <algorithm>
+#include <iterator>
 #include <numeric>
 #include <string>
 #include <unordered_map>
@@ -90,7 +91,12 @@ void complete_usage(Reading& reading) {
 
 class Interpreter::Impl {
  public:
-  explicit Impl(const Limits& limits) : limits_(limits) {}
+  Impl(const Limits& limits, const std::vector<DialectDefinition>& taught) : limits_(limits) {
+    std::transform(taught.begin(), taught.end(), std::back_inserter(taught_), make_dialect);
+    for (const Dialect& dialect : taught_) dialects_.push_back(&dialect);
+    const auto builtin = builtin_dialects();
+    dialects_.insert(dialects_.end(), builtin.begin(), builtin.end());
+  }
 
   void on(const ExchangeUpdate& update, const Emit<CallUpdate>& emit) {
     const Key key{update.exchange.connection ? update.exchange.connection->id : 0, update.exchange.sequence};
@@ -108,7 +114,7 @@ class Interpreter::Impl {
       }
       ++stats_.in;
       found = open_.emplace(key, Open{}).first;
-      begin(found->second, update);
+      use_next_dialect(found->second, update.exchange);
       emit({CallUpdate::Kind::opened, found->second.reading.call, update.exchange, update.time});
     }
     Open& open = found->second;
@@ -132,11 +138,9 @@ class Interpreter::Impl {
   [[nodiscard]] const Counters& counters() const { return counters_; }
 
  private:
-  static void begin(Open& open, const ExchangeUpdate& update) { use_next_dialect(open, update.exchange); }
-
   /// The first one that the path allows, or the one after the present.
-  static void use_next_dialect(Open& open, const Exchange& exchange) {
-    const auto match = find_dialect(exchange.request.method, exchange.path(), open.dialect);
+  void use_next_dialect(Open& open, const Exchange& exchange) const {
+    const auto match = find_dialect(dialects_, exchange.request.method, exchange.path(), open.dialect);
     open.dialect = match.dialect;
     open.reading = Reading{};
     if (match.dialect == nullptr) return;
@@ -147,8 +151,10 @@ class Interpreter::Impl {
 
   static void set_provider(Open& open, const Exchange& exchange) {
     InferenceCall& call = open.reading.call;
-    call.provider = provider_of(call.dialect, find_header(exchange.response.headers, "server"),
-                                find_header(exchange.request.headers, "host"), call.engine.has_value());
+    const std::string_view own = open.dialect->provider;
+    call.provider = !own.empty() ? own
+                                 : provider_of(call.dialect, find_header(exchange.response.headers, "server"),
+                                               find_header(exchange.request.headers, "host"), call.engine.has_value());
   }
 
   void read(Open& open, const ExchangeUpdate& update, const Emit<CallUpdate>& emit) {
@@ -159,7 +165,11 @@ class Interpreter::Impl {
         add(open.request, update.data);
         break;
       case Kind::request_hole:
+        open.reading.call.request.incomplete = true;
         open.request.hole();
+        break;
+      case Kind::request_message:
+        read_client_message(open, update);
         break;
       case Kind::request_end:
         if (open.request_read) break;
@@ -244,6 +254,7 @@ class Interpreter::Impl {
   /// Only a body that is there as a whole can show that it is none of a dialect.
   void finish_request(Open& open, const Exchange& exchange) {
     open.request_read = true;
+    if (!open.dialect->read_request) return release(open.request);
     const bool has_end = exchange.request.end.has_value();
     bool recognised = true;
     bool whole = false;
@@ -277,24 +288,52 @@ class Interpreter::Impl {
     release(open.response);
   }
 
-  void read_message(Open& open, const ExchangeUpdate& update, const Emit<CallUpdate>& emit) {
-    InferenceCall& call = open.reading.call;
-    const std::string_view data = without_space(update.data);
-    if (update.name == "ping" || data.empty() || data == "[DONE]") return;
-    if (!call.first_event) call.first_event = update.time;
-    const bool failed_before = call.failure.has_value();
-    bool content = false;
-    if (const Json* json = json_.parse(data)) {
-      content = open.dialect->read_message(*json, open.reading);
-      // The event's name says what its JSON may not.
-      if (update.name == "error" && !call.failure) read_error(*json, call, true);
+  void read_client_message(Open& open, const ExchangeUpdate& update) {
+    if (const auto& read = open.dialect->read_binary_request) {
+      if (read(update.data, update.exchange, open.reading)) return;
+      ++counters_.broken_bodies;
+      open.reading.call.request.malformed = true;
+      return;
+    }
+    if (!open.dialect->read_client_message) return;
+    if (const Json* json = json_.parse(update.data)) {
+      open.dialect->read_client_message(*json, open.reading);
     } else {
       ++counters_.broken_bodies;
-      if (update.name == "error")
-        call.failure = InferenceCall::Failure{};
-      else
-        call.response.incomplete = true;
     }
+  }
+
+  /// Whether it carried content; nullopt if it is broken.
+  std::optional<bool> read_json_message(Open& open, std::string_view name, std::string_view data) {
+    InferenceCall& call = open.reading.call;
+    const Json* json = json_.parse(data);
+    if (json == nullptr && name != "error") return std::nullopt;
+    const bool content = json != nullptr && open.dialect->read_message(*json, open.reading);
+    // The event's name says what its JSON may not.
+    if (name != "error" || call.failure) return content;
+    if (json != nullptr) {
+      read_error(*json, call, true);
+    } else {
+      ++counters_.broken_bodies;
+      call.failure = InferenceCall::Failure{};
+    }
+    return content;
+  }
+
+  void read_message(Open& open, const ExchangeUpdate& update, const Emit<CallUpdate>& emit) {
+    InferenceCall& call = open.reading.call;
+    const bool binary = static_cast<bool>(open.dialect->read_binary_response);
+    const std::string_view data = binary ? update.data : without_space(update.data);
+    if (!binary && (update.name == "ping" || data.empty() || data == "[DONE]")) return;
+    if (!call.first_event) call.first_event = update.time;
+    const bool failed_before = call.failure.has_value();
+    const auto read = binary ? open.dialect->read_binary_response(data, update.exchange, open.reading)
+                             : read_json_message(open, update.name, data);
+    if (!read) {
+      ++counters_.broken_bodies;
+      call.response.incomplete = true;
+    }
+    const bool content = read.value_or(false);
     if (call.failure && !failed_before) call.failure->mid_stream = update.exchange.response.status < 400;
     if (!content) return;
 
@@ -316,6 +355,7 @@ class Interpreter::Impl {
     finish_response(open, exchange.response.end.has_value());
     InferenceCall& call = open.reading.call;
     const int status = exchange.response.status;
+    if (!call.failure) read_grpc_status(exchange.response.headers, call);
     if (!call.failure && status >= 400) call.failure = InferenceCall::Failure{};
     if (call.failure && call.failure->type.empty())
       call.failure->type = status >= 400 ? std::to_string(status) : "_OTHER";
@@ -324,6 +364,8 @@ class Interpreter::Impl {
   }
 
   Limits limits_;
+  std::vector<Dialect> taught_{};
+  std::vector<const Dialect*> dialects_{};
   JsonReader json_{};
   std::unordered_map<Key, Open, KeyHash> open_{};
   std::size_t held_bytes_ = 0;
@@ -332,7 +374,8 @@ class Interpreter::Impl {
   Counters counters_{};
 };
 
-Interpreter::Interpreter(Limits limits) : impl_(std::make_unique<Impl>(limits)) {}
+Interpreter::Interpreter(Limits limits, const std::vector<DialectDefinition>& taught)
+    : impl_(std::make_unique<Impl>(limits, taught)) {}
 Interpreter::~Interpreter() = default;
 Interpreter::Interpreter(Interpreter&&) noexcept = default;
 Interpreter& Interpreter::operator=(Interpreter&&) noexcept = default;

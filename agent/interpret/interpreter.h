@@ -4,9 +4,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "core/emit.h"
 #include "core/stage_stats.h"
+#include "interpret/dialect_definition.h"
 #include "model/exchange.h"
 #include "model/inference_call.h"
 
@@ -32,7 +34,8 @@ struct Counters {
 /// For each: `opened`, then `request` if the request's end is seen, a `token` for each content event, and `closed`.
 class Interpreter {
  public:
-  explicit Interpreter(Limits limits = {});
+  /// `taught` dialects are asked in their order, and before the built-in ones.
+  explicit Interpreter(Limits limits = {}, const std::vector<DialectDefinition>& taught = {});
   ~Interpreter();
   Interpreter(Interpreter&&) noexcept;
   Interpreter& operator=(Interpreter&&) noexcept;

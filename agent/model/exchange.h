@@ -48,8 +48,8 @@ struct Gap {
 struct Exchange {
   enum class Ending : std::uint8_t {
     open,
-    complete,        ///< response ended as its framing says
-    upgraded,        ///< became another protocol (101, or 2xx to CONNECT)
+    complete,        ///< response ended as its framing says; of a WebSocket: after a close frame
+    upgraded,        ///< became another protocol (101, or 2xx to CONNECT) that is not read
     client_closed,   ///< client went away before the response was complete
     server_closed,   ///< server closed before the response was complete
     process_exited,  ///< the watched process ended
@@ -63,7 +63,8 @@ struct Exchange {
   Pid pid = 0;
   Tid tid = 0;             ///< thread that moved the request's first bytes
   std::string protocol{};  ///< "http"
-  std::string version{};   ///< "1.0", "1.1"
+  std::string version{};   ///< "1.0", "1.1", "2"
+  bool encrypted = false;  ///< over TLS
 
   struct Request {
     std::optional<Time> begin{};  ///< first byte
@@ -73,7 +74,7 @@ struct Exchange {
     std::string target{};  ///< as sent: path and query
     Headers headers{};
     std::uint64_t head_bytes = 0;
-    std::uint64_t body_bytes = 0;  ///< on the wire, without chunk framing
+    std::uint64_t body_bytes = 0;  ///< on the wire, without chunk or WebSocket framing
     std::uint64_t body_hash =
         0;  ///< of the body as on the wire without framing (assemble/body_hash.h); 0 if there is a hole
   } request{};
@@ -87,7 +88,7 @@ struct Exchange {
     std::uint32_t informational = 0;  ///< how many 1xx came before it
     Headers headers{};
     std::uint64_t head_bytes = 0;
-    std::uint64_t body_bytes = 0;  ///< on the wire, without chunk framing
+    std::uint64_t body_bytes = 0;  ///< on the wire, without chunk or WebSocket framing
   } response{};
 
   std::vector<Gap> gaps{};  ///< bounded; more are counted in gaps_total
@@ -102,14 +103,16 @@ struct Exchange {
 /// What just became known of an exchange. `exchange` and `data` are valid during the call only.
 struct ExchangeUpdate {
   enum class Kind : std::uint8_t {
-    request_head,  ///< request line and headers
-    request_body,  ///< data: a piece of the body, content encoding removed
-    request_hole,  ///< missing: bytes of the body that were not captured
+    request_head,     ///< request line and headers
+    request_body,     ///< data: a piece of the body, content encoding removed
+    request_hole,     ///< missing: bytes of the body that were not captured
+    request_message,  ///< data: one complete message of the client's; on a WebSocket also behind request_end
     request_end,
     response_head,
     response_body,  ///< data: a piece of a body that is not an event stream, content encoding removed
     response_hole,
-    response_message,  ///< data: one complete SSE event's data or one NDJSON line; name: SSE event name if any
+    response_message,  ///< data: one complete SSE event's data, NDJSON line or text message of a WebSocket; name: SSE
+                       ///< event name if any
     response_end,
     closed,  ///< the exchange is over, see ending; always the last update, always sent exactly once
   };

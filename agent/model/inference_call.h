@@ -14,8 +14,11 @@ namespace inferscope {
 /// What an exchange means in terms of inference. Absent is "not seen", never zero. No prompt or output text here.
 struct InferenceCall {
   std::string dialect{};    ///< "openai", "llamacpp" …; empty: not an inference call (health check, metrics, …)
-  std::string operation{};  ///< gen_ai.operation.name: "chat", "text_completion", "embeddings"; empty as above
+  std::string operation{};  ///< gen_ai.operation.name: "chat", "embeddings", "realtime" …; empty as above
   std::string provider{};   ///< gen_ai.provider.name
+
+  /// A conversation of many responses, in which silence means that nobody asked for one.
+  [[nodiscard]] bool is_session() const { return operation == "realtime"; }
 
   struct Request {
     std::optional<std::string> model{};

@@ -89,7 +89,7 @@ Status Agent::start() {
         recent_.add(trace);
         for (const auto& sink : sinks_) sink->put(trace);
       },
-      [this](const FindingUpdate& update) { responder_->on(update); }, source_.get());
+      [this](const FindingUpdate& update) { responder_->on(update); }, source_.get(), config_.dialects);
   auto responder = Responder::open(
       config_,
       [this](const std::shared_ptr<const Record>& record) {
@@ -232,9 +232,10 @@ void Agent::one_turn() {
 void Agent::watch(const TlsLibrary& library) {
   auto status = library.problem.empty() ? source_->watch(library) : Status(Error{library.problem});
   if (status)
-    return log::info("TLS is seen in the clear", {{"pid", std::to_string(library.pid)}, {"library", library.name}});
+    return log::info("TLS is seen in the clear",
+                     {{"pid", std::to_string(library.pid)}, {"library", describe(library)}});
   log::warn("TLS stays hidden",
-            {{"pid", std::to_string(library.pid)}, {"library", library.name}, {"problem", status.error().text()}});
+            {{"pid", std::to_string(library.pid)}, {"library", describe(library)}, {"problem", status.error().text()}});
 }
 
 Status Agent::run(const std::atomic<bool>& stop) {

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "runtime/dialect_reader.h"
 #include "yaml/reader.h"
 
 namespace inferscope::runtime {
@@ -150,6 +151,7 @@ void read_root(const YAML::Node& root, Config& config) {
   read_mapping(
       root, "the configuration",
       {{"watch", [&](const YAML::Node& n) { read_watch(n, config.watch); }},
+       {"dialects", [&](const YAML::Node& n) { config.dialects = read_dialects(n); }},
        {"policies", [&](const YAML::Node& n) { config.policies = read_list(n, "policies"); }},
        {"act", [&](const YAML::Node& n) { read_act(n, config.act); }},
        {"state", [&](const YAML::Node& n) { read_state(n, config.state); }},

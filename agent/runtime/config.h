@@ -14,12 +14,14 @@
 #include "discover/discovery.h"
 #include "exporters/jsonl/jsonl_sink.h"
 #include "exporters/otlp/otlp_sink.h"
+#include "interpret/dialect_definition.h"
 
 namespace inferscope::runtime {
 
 /// Everything that can be set. docs/configuration.md documents each key with its default; the defaults are here.
 struct Config {
   discover::DiscoveryOptions watch{};
+  std::vector<interpret::DialectDefinition> dialects{};  ///< beside those built in, and asked before them
 
   struct Capture {
     std::uint32_t transfer_head_bytes = 16384;

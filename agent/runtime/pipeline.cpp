@@ -5,8 +5,10 @@
 
 namespace inferscope::runtime {
 
-Pipeline::Pipeline(Emit<RequestTrace> traces, Emit<FindingUpdate> findings, CaptureControl* control)
+Pipeline::Pipeline(Emit<RequestTrace> traces, Emit<FindingUpdate> findings, CaptureControl* control,
+                   const std::vector<interpret::DialectDefinition>& dialects)
     : assembler_({}, control),
+      interpreter_({}, dialects),
       detect_([this](ConnectionId connection, std::uint64_t sequence, const std::string& finding) {
         const auto [trace, span] = correlator_.mark(connection, sequence, finding);
         return RequestRef{connection, sequence, trace, span};

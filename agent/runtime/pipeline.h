@@ -21,7 +21,8 @@ namespace inferscope::runtime {
 /// events.
 class Pipeline {
  public:
-  Pipeline(Emit<RequestTrace> traces, Emit<FindingUpdate> findings = {}, CaptureControl* control = nullptr);
+  Pipeline(Emit<RequestTrace> traces, Emit<FindingUpdate> findings = {}, CaptureControl* control = nullptr,
+           const std::vector<interpret::DialectDefinition>& dialects = {});
   Pipeline(const Pipeline&) = delete;
   Pipeline& operator=(const Pipeline&) = delete;
 
@@ -36,7 +37,7 @@ class Pipeline {
 
  private:
   assemble::Assembler assembler_;
-  interpret::Interpreter interpreter_{};
+  interpret::Interpreter interpreter_;
   correlate::Correlator correlator_{};
   detect::Detect detect_;
   Emit<FindingUpdate> findings_;

@@ -4,6 +4,7 @@
 // told with its place, and never does it take more than it is given.
 #include <string>
 
+#include "interpret/interpreter.h"
 #include "runtime/config.h"
 #include "tests/fuzz/fuzz_events.h"
 
@@ -24,6 +25,13 @@ void check(const runtime::Config& config) {
   test::require(config.log.format == "text" || config.log.format == "json");
   for (const auto* rules : {&config.watch.watch, &config.watch.ignore})
     for (const discover::Rule& rule : *rules) test::require(!discover::describe(rule).empty());
+  test::require(config.dialects.size() <= 64);
+  for (const interpret::DialectDefinition& dialect : config.dialects) {
+    test::require(!dialect.name.empty() && !dialect.provider.empty() && !interpret::is_builtin_dialect(dialect.name));
+    test::require(!dialect.paths.empty() && dialect.paths.size() <= 32);
+    for (const auto& [path, operation] : dialect.paths) test::require(path.starts_with('/') && !operation.empty());
+  }
+  const interpret::Interpreter taught({}, config.dialects);
 }
 
 }  // namespace

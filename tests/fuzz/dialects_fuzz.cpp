@@ -1,11 +1,14 @@
 // stage: interpret
 // SPDX-License-Identifier: Apache-2.0
 // Plays the input as one exchange: the first byte picks the path, the second the way the reply comes; 0x1e separates
-// the pieces, the first of which is the request's body. A piece that begins with 0x1f is a hole.
+// the pieces, the first of which is the request's body. A piece that begins with 0x1f is a hole. The highest bit of
+// the second byte makes the API one that is taught by configuration, that of the first a session on a WebSocket, in
+// which pieces that begin with '?' are the client's.
 #include <array>
 #include <cstdint>
 #include <cstdlib>
 #include <string_view>
+#include <vector>
 
 #include "interpret/interpreter.h"
 #include "model/text.h"
@@ -47,6 +50,29 @@ void check_closed(const InferenceCall& call) {
   if (call.dialect.empty()) require(!call.failure && call.response.content_events == 0);
 }
 
+std::vector<interpret::DialectDefinition> taught() {
+  const auto at = [](const char* pointer) { return rapidjson::Pointer(pointer); };
+  interpret::DialectDefinition dialect;
+  dialect.name = dialect.provider = "taught";
+  dialect.paths = {{"/taught/*", "chat"}};
+  dialect.request = {.model = at("/model"),
+                     .stream = at("/options/stream"),
+                     .max_tokens = at("/options/limit"),
+                     .temperature = at("/options/0"),
+                     .prompt = at("/prompt")};
+  dialect.response = {.id = at("/id"),
+                      .model = at("/model"),
+                      .input_tokens = at("/usage/in"),
+                      .output_tokens = at("/usage/out"),
+                      .cached_input_tokens = at("/usage/cached"),
+                      .finish_reason = at("/results/0/stop"),
+                      .content = at("/results/0/text"),
+                      .error = at("/error")};
+  dialect.message = dialect.response;
+  dialect.message.content = at("");
+  return {dialect};
+}
+
 std::string_view next_piece(std::string_view& text) {
   const std::size_t end = text.find('\x1e');
   const std::string_view piece = text.substr(0, end);
@@ -77,12 +103,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   constexpr std::array statuses{200, 400, 503, 0};
   constexpr std::array endings{Exchange::Ending::complete, Exchange::Ending::client_closed,
                                Exchange::Ending::lost_track, Exchange::Ending::server_closed};
-  const std::string_view target = targets[data[0] % targets.size()];
   const unsigned way = data[1];
+  const std::string_view target = (way & 128U) != 0 ? "/taught/x" : targets[data[0] % targets.size()];
   std::string_view text(reinterpret_cast<const char*>(data) + 2, size - 2);
 
   interpret::Interpreter interpreter(
-      {.body_head_bytes = 128, .body_tail_bytes = 64, .held_bytes = 512, .open_calls = 4, .token_times = 8});
+      {.body_head_bytes = 128, .body_tail_bytes = 64, .held_bytes = 512, .open_calls = 4, .token_times = 8}, taught());
   int opened = 0;
   int closed = 0;
   test::ExchangeScript script([&](const ExchangeUpdate& update) {
@@ -94,7 +120,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     });
     require(interpreter.stats().balanced());
   });
-  script.request_head("POST", target);
+  const bool session = (data[0] & 128U) != 0;
+  script.request_head(session ? "GET" : "POST", session ? "/v1/realtime" : target);
   std::string_view request = next_piece(text);
   while (!request.empty()) {
     const std::size_t hole = request.find('\x1f');
@@ -113,6 +140,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       script.now += std::chrono::milliseconds(1);
       if (piece.starts_with('\x1f'))
         script.response_hole(1);
+      else if (session && piece.starts_with('?'))
+        script.client_message(piece.substr(1));
       else if (stream)
         piece.starts_with('!') ? script.message(piece.substr(1), "error") : script.message(piece);
       else

@@ -36,16 +36,34 @@ TEST_P(Golden, SaysWhatItIs) {
 }
 
 #ifdef INFERSCOPE_BINARY
-TEST_P(Golden, FromTheCommandLine) {
-  const std::string command =
-      std::string("'" INFERSCOPE_BINARY "' replay --json --token-times '") + file(".recording").string() + "'";
-  FILE* pipe = popen(command.c_str(), "r");
-  ASSERT_TRUE(pipe);
+std::string printed_by_replay(const std::string& arguments) {
+  FILE* pipe = popen(("'" INFERSCOPE_BINARY "' replay " + arguments).c_str(), "r");
+  if (pipe == nullptr) return "no pipe";
   std::string printed;
   char buffer[4096];
   for (std::size_t got = 0; (got = fread(buffer, 1, sizeof(buffer), pipe)) > 0;) printed.append(buffer, got);
   EXPECT_EQ(pclose(pipe), 0);
-  EXPECT_EQ(printed, read_file(file(".jsonl")));
+  return printed;
+}
+
+TEST_P(Golden, FromTheCommandLine) {
+  EXPECT_EQ(printed_by_replay("--json --token-times '" + file(".recording").string() + "'"), read_file(file(".jsonl")));
+}
+
+TEST(Replay, KnowsTheDialectsOfAConfiguration) {
+  const TempFolder folder;
+  folder.write("config.yaml", R"(
+dialects:
+  - name: acme
+    paths: [{path: /v1/chat/completions}]
+    message: {content: /choices/0/delta/content}
+)");
+  const std::string printed = printed_by_replay("--json -c '" + folder.file("config.yaml") + "' '" +
+                                                (data / "chat_stream.recording").string() + "'");
+  EXPECT_NE(printed.find(R"("inferscope.dialect":"acme")"), std::string::npos) << printed;
+  EXPECT_NE(printed.find(R"("gen_ai.provider.name":"acme")"), std::string::npos) << printed;
+  EXPECT_NE(printed.find(R"("gen_ai.usage.output_tokens":4)"), std::string::npos) << "counted events: " << printed;
+  EXPECT_EQ(printed.find("gen_ai.request.model"), std::string::npos) << "nobody taught where it stands: " << printed;
 }
 #endif
 

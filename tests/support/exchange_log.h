@@ -51,10 +51,11 @@ class ExchangeLog {
       if (entry.kind == kind && entry.sequence == sequence) all += entry.data;
     return all;
   }
-  [[nodiscard]] std::vector<std::string> messages(std::uint64_t sequence = 0) const {
+  [[nodiscard]] std::vector<std::string> messages(std::uint64_t sequence = 0,
+                                                  Kind kind = Kind::response_message) const {
     std::vector<std::string> all;
     for (const Entry& entry : entries_)
-      if (entry.kind == Kind::response_message && entry.sequence == sequence) all.push_back(entry.data);
+      if (entry.kind == kind && entry.sequence == sequence) all.push_back(entry.data);
     return all;
   }
   [[nodiscard]] std::size_t count(Kind kind) const {
@@ -139,6 +140,8 @@ class ExchangeLog {
       case Kind::request_body:
       case Kind::request_hole:
         return require(!state.request_ended, "request body after its end");
+      case Kind::request_message:
+        return require(!state.request_ended || state.phase != Phase::open, "message of a request that is over");
       case Kind::request_end:
         require(!state.request_ended, "request_end twice");
         state.request_ended = true;

@@ -99,6 +99,11 @@ class ExchangeScript {
     arrived(data.size() + 8);
     return send(Kind::response_message, data, name);
   }
+  /// Of a client on a WebSocket, or of a stream of requests.
+  ExchangeScript& client_message(std::string_view data) {
+    exchange.request.body_bytes += data.size();
+    return send(Kind::request_message, data);
+  }
   ExchangeScript& response_end() {
     exchange.response.end = now;
     return send(Kind::response_end);

@@ -35,22 +35,37 @@ def agent_binary():
     return binary
 
 
-def llama_root():
-    """The folder with llama-server and its models, prepared when it is not there yet. Raises SkipTest if it cannot."""
-    cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "inferscope"
-    root = pathlib.Path(os.environ.get("INFERSCOPE_LLAMA", cache / "llama"))
-    cache.mkdir(parents=True, exist_ok=True)
-    with open(cache / "llama.lock", "w") as lock:  # several test programs may begin at once
+def _cache():
+    return pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "inferscope"
+
+
+def _prepare(what, parts, commands, *files):
+    """Lets scripts/lib fetch what is not in the cache yet. Raises SkipTest if it cannot."""
+    _cache().mkdir(parents=True, exist_ok=True)
+    with open(_cache() / f"{parts[-1]}.lock", "w") as lock:  # several test programs may begin at once
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if all((root / "models" / name).exists() for name in ("tiny.gguf", "medium.gguf")):
-            return root
-        script = "set -e; for part in common packages llama; do source scripts/lib/$part.sh; done; " \
-                 "prepare_llama; prepare_medium_model"
+        if all(file.exists() for file in files):
+            return
+        script = f"set -e; for part in {' '.join(parts)}; do source scripts/lib/$part.sh; done; {commands}"
         done = subprocess.run(["bash", "-c", script], cwd=ROOT, text=True, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT)
-        if done.returncode != 0 or not (root / "models" / "medium.gguf").exists():
-            raise unittest.SkipTest(f"llama-server cannot be had here: {done.stdout.strip()[-400:]}")
+        if done.returncode != 0 or not all(file.exists() for file in files):
+            raise unittest.SkipTest(f"{what} cannot be had here: {done.stdout.strip()[-400:]}")
+
+
+def llama_root():
+    """The folder with llama-server and its models."""
+    root = pathlib.Path(os.environ.get("INFERSCOPE_LLAMA", _cache() / "llama"))
+    models = [root / "models" / name for name in ("tiny.gguf", "medium.gguf")]
+    _prepare("llama-server", ("common", "packages", "llama"), "prepare_llama; prepare_medium_model", *models)
     return root
+
+
+def program(package, path):
+    """A server of a package that is not installed, since that would start it."""
+    file = _cache() / "programs" / package / path
+    _prepare(package, ("common", "packages", "programs"), f"prepare_program {package}", file)
+    return file
 
 
 def free_port(host="127.0.0.1"):
@@ -171,17 +186,22 @@ class LlamaServer(Process):
         return super().end(how, seconds)  # it has nothing to put in order, and its own end takes a while
 
 
-class PythonServer(Process):
+class ScriptServer(Process):
     """One of the servers in tests/support; it prints its port when it listens."""
 
-    def __init__(self, folder, script, *arguments, python=PYTHON):
+    def __init__(self, folder, interpreter, script, *arguments):
         name = pathlib.Path(script).stem
-        super().__init__([python, "-u", script, *arguments], pathlib.Path(folder) / f"{name}.{time.monotonic_ns()}.log")
+        super().__init__([*interpreter, script, *arguments], pathlib.Path(folder) / f"{name}.{time.monotonic_ns()}.log")
         wait_until(lambda: not self.running() or self.log().startswith("port "), f"{name} listening: {self.log()}")
         self.host, self.port = "127.0.0.1", int(self.log().split()[1])
 
     def client(self, tls=False):
         return Client(self.host, self.port, tls=tls)
+
+
+class PythonServer(ScriptServer):
+    def __init__(self, folder, script, *arguments, python=PYTHON):
+        super().__init__(folder, [python, "-u"], script, *arguments)
 
 
 class Agent(Process):

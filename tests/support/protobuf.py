@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Protobuf's wire format, read without any generated code, and OTLP's messages by their published field numbers
+"""Protobuf's wire format, read and written without any generated code, and OTLP's messages by their published field numbers
 (opentelemetry/proto/{trace/v1/trace,logs/v1/logs,common/v1/common,resource/v1/resource}.proto)."""
 import struct
 
@@ -34,6 +34,24 @@ def fields(data):
             value, at = data[at:at + size], at + size
         found.setdefault(number, []).append(value)
     return found
+
+
+def _key_and(number, value):
+    def varint(rest):
+        out = bytearray()
+        while rest > 0x7F:
+            out.append(rest & 0x7F | 0x80)
+            rest >>= 7
+        return bytes(out) + bytes([rest])
+
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    return varint(number << 3 | 2) + varint(len(value)) + value
+
+
+def packed(message):
+    """A message of {field number: int or bytes}, as varints and length-delimited fields."""
+    return b"".join(_key_and(number, value) for number, value in message.items())
 
 
 def _any_value(data):

@@ -4,13 +4,15 @@
 import concurrent.futures
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import fixtures
 import requests_test
-from fixtures import Agent, LlamaServer, Process, PythonServer, SystemTest, certificate_in, free_port, wait_until
+from fixtures import (Agent, LlamaServer, Process, PythonServer, ScriptServer, SystemTest, certificate_in, free_port,
+                      run_cli, wait_until)
 from trouble import watch_only
 
 
@@ -37,6 +39,7 @@ class StartedLaterTest(SystemTest):
         self.assertEqual(trace["inferscope.outcome"], "ok", trace)
         self.assertTrue(trace["inferscope.complete"], trace)
         self.assertEqual(trace["gen_ai.usage.output_tokens"], 5)
+        self.assertEqual(trace["url.scheme"], "https")
         self.assertEqual(agent.stop(), 0)
         self.assertTrue(server.running())
         with server.client() as client:
@@ -79,6 +82,36 @@ class OtherLibrariesTest(SystemTest):
                 trace = agent.trace_of(reply)
                 self.assertEqual(len(trace["inferscope.token_times"]), tokens, trace)
                 self.assertEqual(trace["gen_ai.response.model"], "closed-model")
+                self.assertTrue(trace["inferscope.complete"], trace)
+        self.assertEqual(agent.status()["kernel"]["tls_unplaced"], 0)
+
+    def test_node(self):
+        """OpenSSL is linked into the executable, which exports its functions, and works on memory."""
+        node = shutil.which("node")
+        if not node:
+            self.skipTest("Node.js is not installed")
+        shared = subprocess.run([node, "-p", "process.config.variables.node_shared_openssl"], check=True, text=True,
+                                capture_output=True).stdout.strip()
+        if shared != "false":
+            self.skipTest(f"this Node.js has OpenSSL as a shared library: node_shared_openssl is {shared}")
+        server = ScriptServer(self.folder, [node], fixtures.SUPPORT / "node_server.js", self.key, self.certificate)
+        agent = Agent(self.folder, watch_only(server), name="node").wait_watching(server)
+        wait_until(lambda: "TLS is seen in the clear" in agent.log(), agent.log)
+        doctor = run_cli("doctor", "-c", agent.config_path)
+        self.assertIn(f"TLS in {pathlib.Path(node).resolve().name} (executable, .dynsym): SSL_do_handshake, SSL_peek, "
+                      "SSL_read, SSL_write", doctor.stdout)
+
+        def one(number):
+            with server.client(tls=True) as client:
+                return [client.chat(stream=True, max_tokens=5 + number), client.chat(max_tokens=2)]
+
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            pairs = list(pool.map(one, range(8)))
+        for number, pair in enumerate(pairs):
+            for reply, tokens in zip(pair, (5 + number, 2)):
+                trace = agent.trace_of(reply)
+                self.assertEqual(trace["gen_ai.usage.output_tokens"], tokens, trace)
+                self.assertEqual(trace["gen_ai.response.model"], "node-model")
                 self.assertTrue(trace["inferscope.complete"], trace)
         self.assertEqual(agent.status()["kernel"]["tls_unplaced"], 0)
 

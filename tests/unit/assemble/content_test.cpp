@@ -29,7 +29,7 @@ Messages divide(ContentKind kind, std::string_view bytes, std::size_t step, std:
   Limits limits;
   limits.message = limit;
   Collected sink;
-  const auto framing = make_framing(kind, limits);
+  const auto framing = make_framing(kind, {}, limits);
   for (std::size_t i = 0; i < bytes.size(); i += step) framing->feed(bytes.substr(i, step), sink);
   framing->end(sink);
   return sink.all;
@@ -107,7 +107,7 @@ TEST(Ndjson, OneMessagePerLineThatIsNotBlank) {
 TEST(Ndjson, AfterAHoleTheRestOfTheLineIsSkipped) {
   const Limits limits;
   Collected sink;
-  const auto parser = make_framing(ContentKind::json_lines, limits);
+  const auto parser = make_framing(ContentKind::json_lines, {}, limits);
   parser->feed("one\ntw", sink);
   parser->hole();
   parser->feed("o\nthree\n", sink);

@@ -226,8 +226,8 @@ TEST(Http1, FoldedFieldsBareLineFeedsAndBlankLines) {
 TEST(Http1, UpgradeMakesTheConnectionOpaque) {
   Script script;
   auto stream = script.open({.role = Role::server});
-  stream.received("GET /ws HTTP/1.1\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n")
-      .sent("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n\x81\x05hello")
+  stream.received("GET /spoken HTTP/1.1\r\nUpgrade: other\r\nConnection: upgrade\r\n\r\n")
+      .sent("HTTP/1.1 101 Switching Protocols\r\nUpgrade: other\r\n\r\n\x81\x05hello")
       .received("GET / HTTP/1.1\r\n\r\n")
       .closed();
   Trial run;

@@ -304,6 +304,20 @@ TEST(MidStream, WaitsForAMessage) {
   EXPECT_EQ(run.dropped("lost"), 0U);  // what was before the agent is not lost
 }
 
+TEST(MidStream, AMessageReadByteByByteBeginsWhereTheTurnDoes) {
+  Script script;
+  auto stream = script.open({.role = Role::server, .mid_stream = true});
+  // As from a server that was waiting for the first byte when it came to be watched.
+  stream.bytewise(Direction::received, "OST /lost HTTP/1.1\r\nContent-Length: 1\r\n\r\nP").sent(no_content);
+  stream.bytewise(Direction::received, "POST /seen HTTP/1.1\r\nContent-Length: 5\r\n\r\nPOST ").sent(no_content);
+  Trial run;
+  run.feed(script).finish(script.now());
+  ASSERT_EQ(run.log.closed().size(), 1U);
+  EXPECT_EQ(run.closed().request.target, "/seen");
+  EXPECT_EQ(run.closed().response.status, 204);
+  EXPECT_EQ(run.closed().ending, Ending::complete);
+}
+
 TEST(MidStream, SkipsTheResponseToARequestNotSeen) {
   Script script;
   auto stream = script.open({.role = Role::server, .mid_stream = true});

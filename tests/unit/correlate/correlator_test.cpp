@@ -186,6 +186,18 @@ TEST(Correlator, WithoutTheBeginningThereAreNoDurations) {
   EXPECT_FALSE(recorded.trace().time_to_first_token);
 }
 
+TEST(Correlator, SessionsHaveNoTimesOfTokens) {
+  RecordedTraces recorded;
+  InferenceCall call = RecordedTraces::chat_call();
+  call.operation = "realtime";
+  auto script = recorded.server(0, call);
+  script.request(chat, "{}").at(1100).response_head(101).message("x").at(1200).message("x").response_end().close();
+  EXPECT_EQ(recorded.trace().time_to_first_event, 100ms);
+  EXPECT_FALSE(recorded.trace().time_to_first_token);
+  EXPECT_FALSE(recorded.trace().time_per_output_token);
+  EXPECT_TRUE(recorded.trace().call.first_token);
+}
+
 TEST(Correlator, InFlight) {
   RecordedTraces recorded;
   recorded.process(100, "llama-server");

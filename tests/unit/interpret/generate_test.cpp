@@ -14,7 +14,7 @@ using Strings = std::vector<std::string>;
 
 TEST(DialectTable, PathsAreComparedBySegments) {
   const auto name = [](std::string_view path) {
-    const auto match = find_dialect("POST", path);
+    const auto match = find_dialect(builtin_dialects(), "POST", path);
     return match.dialect == nullptr ? std::string_view() : match.dialect->name;
   };
   EXPECT_EQ(name("/v2/models/m/infer"), "kserve");
@@ -26,9 +26,9 @@ TEST(DialectTable, PathsAreComparedBySegments) {
   EXPECT_EQ(name("/regenerate"), "");
   EXPECT_EQ(name("/v1/rerank"), "openai");
   EXPECT_EQ(name(""), "");
-  EXPECT_EQ(find_dialect("GET", "/generate").dialect, nullptr);
-  EXPECT_EQ(find_dialect("POST", "/generate", &tgi_dialect).dialect, &sglang_dialect);
-  EXPECT_EQ(find_dialect("POST", "/generate", &sglang_dialect).dialect, nullptr);
+  EXPECT_EQ(find_dialect(builtin_dialects(), "GET", "/generate").dialect, nullptr);
+  EXPECT_EQ(find_dialect(builtin_dialects(), "POST", "/generate", &tgi_dialect).dialect, &sglang_dialect);
+  EXPECT_EQ(find_dialect(builtin_dialects(), "POST", "/generate", &sglang_dialect).dialect, nullptr);
 }
 
 TEST(DialectTable, MarksFitTheKernelsTable) {

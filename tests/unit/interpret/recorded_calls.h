@@ -17,7 +17,8 @@ struct RecordedCalls {
   std::vector<Time> times{};
   std::vector<InferenceCall> closed{};
 
-  explicit RecordedCalls(Limits limits = {}) : interpreter(limits) {}
+  explicit RecordedCalls(Limits limits = {}, const std::vector<DialectDefinition>& taught = {})
+      : interpreter(limits, taught) {}
 
   test::ExchangeScript::Sink sink() {
     return [this](const ExchangeUpdate& update) {

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+
+#include "assemble/protocol.h"
+
+namespace inferscope::assemble::http2 {
+
+/// Makes exchanges of an HTTP/2 connection, one of each stream.
+std::unique_ptr<ProtocolParser> make_exchanges(ConnectionContext& context, ExchangeOutput& output);
+
+}  // namespace inferscope::assemble::http2

@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+# Servers that tests need and nobody wants to have started: Debian's packages of them begin to serve when they are
+# installed. So only what such a package depends on is installed; itself, it is unpacked into the cache.
+PROGRAMS=$CACHE/programs
+PROGRAM_PACKAGES=(nghttp2-proxy)
+
+prepare_program() { # PACKAGE
+  local folder=$PROGRAMS/$1 needs
+  [ ! -e "$folder" ] || return 0
+  needs=$(apt-cache depends --important "$1" | awk '$1 == "Depends:" && $2 !~ /^</ {print $2}')
+  [ -n "$needs" ] || { apt-get update -qq; needs=$(apt-cache depends --important "$1" | awk '$1 == "Depends:" {print $2}'); }
+  [ -n "$needs" ] || return 1
+  # shellcheck disable=SC2086
+  (install_packages $needs) || return 1
+  rm -rf "$folder.part" && mkdir -p "$folder.part/download" || return 1
+  (cd "$folder.part/download" && apt-get -qq -o APT::Sandbox::User=root download "$1") || return 1
+  dpkg -x "$folder.part"/download/*.deb "$folder.part" && rm -r "$folder.part/download" && mv "$folder.part" "$folder"
+}
+
+prepare_programs() {
+  local package result=0
+  for package in "${PROGRAM_PACKAGES[@]}"; do prepare_program "$package" || result=1; done
+  return $result
+}

@@ -1,0 +1,119 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""HTTP/2 as nghttpx speaks it to curl in front of a real llama-server, in the clear and over TLS, and gRPC as its own
+library does."""
+import json
+import pathlib
+import subprocess
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+import fixtures
+from fixtures import SUPPORT, Agent, LlamaServer, Process, PythonServer, SystemTest, certificate_in, free_port, program, wait_until
+from trouble import watch_only
+
+
+class FrontTest(SystemTest):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.server = LlamaServer(cls.folder)
+        key, certificate = certificate_in(cls.folder)
+        cls.plain, cls.secure = cls.front("no-tls"), cls.front("", key, certificate)
+        cls.agent = Agent(cls.folder, watch_only(cls.server, cls.plain, cls.secure))
+        cls.agent.wait_watching(cls.server, cls.plain, cls.secure)
+        wait_until(lambda: "TLS is seen in the clear" in cls.agent.log(), cls.agent.log)
+
+    @classmethod
+    def front(cls, how, *key_and_certificate):
+        """A reverse proxy: HTTP/2 before it, HTTP/1.1 behind it."""
+        port = free_port("127.0.0.1")
+        front = Process([program("nghttp2-proxy", "usr/sbin/nghttpx"), "--single-process", "--workers=1", "--no-ocsp", "--conf=/dev/null",
+                         f"--frontend=127.0.0.1,{port};{how}", f"--backend={cls.server.host},{cls.server.port}",
+                         *key_and_certificate], cls.folder / f"nghttpx-{port}.log")
+        front.port = port
+
+        def listens():
+            return subprocess.run(["curl", "-sko", "/dev/null", "--http2-prior-knowledge",
+                                   f"{'https' if key_and_certificate else 'http'}://127.0.0.1:{port}/health"]).returncode == 0
+
+        wait_until(listens, front.log)
+        return front
+
+    def ask(self, front, count=1, **fields):
+        """So many requests at once on one connection, which nobody else has; its port."""
+        body = json.dumps({"messages": [{"role": "user", "content": "one two three"}], "ignore_eos": True, **fields})
+        how, scheme = (["--http2"], "https") if front is self.secure else (["--http2-prior-knowledge"], "http")
+        done = subprocess.run(["curl", "-sk", *how, "--parallel", "--json", body, "-w", "%{stderr}%{local_port} %{http_version}\n",
+                               *[f"{scheme}://127.0.0.1:{front.port}/v1/chat/completions"] * count],
+                              check=True, capture_output=True, text=True)
+        ports, versions = zip(*(line.split() for line in done.stderr.splitlines()))
+        self.assertEqual(set(versions), {"2"})
+        self.assertEqual(len(set(ports)), 1, "all on one connection")
+        return int(ports[0])
+
+    def traces(self, port, count):
+        traces = self.agent.wait_traces(count, **{"client.port": port, "inferscope.role": "server"})
+        self.assertEqual(len(traces), count)
+        for trace in traces:
+            self.assertEqual(trace["network.protocol.version"], "2", trace)
+            self.assertEqual(trace["inferscope.outcome"], "ok", trace)
+            self.assertTrue(trace["inferscope.complete"], trace)
+            self.assertEqual(trace["gen_ai.usage.output_tokens"], 6)
+        return traces
+
+    def test_one_request_and_its_hops(self):
+        for front in (self.plain, self.secure):
+            for stream in (False, True):
+                options = {"stream_options": {"include_usage": True}} if stream else {}
+                port = self.ask(front, max_tokens=6, stream=stream, **options)
+                trace, = self.traces(port, 1)
+                self.assertEqual(trace["process.pid"], front.pid)
+                self.assertEqual(trace["url.scheme"], "https" if front is self.secure else "http")
+                hops = self.agent.wait_traces(3, trace_id=trace["trace_id"])
+                self.assertEqual({hop["process.pid"] for hop in hops}, {front.pid, self.server.pid}, hops)
+
+    def test_several_at_once_on_a_connection(self):
+        for front in (self.plain, self.secure):
+            port = self.ask(front, count=5, max_tokens=6, stream=True, stream_options={"include_usage": True})
+            for trace in self.traces(port, 5):
+                self.assertEqual(len(trace["inferscope.token_times"]), 6)
+
+
+class GrpcTest(SystemTest):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.server = PythonServer(cls.folder, SUPPORT / "kserve_grpc.py", "serve", python="/usr/bin/python3")
+        cls.agent = Agent(cls.folder, watch_only(cls.server)).wait_watching(cls.server)
+
+    def ask(self, kind, model, tokens, count):
+        done = subprocess.run(["/usr/bin/python3", SUPPORT / "kserve_grpc.py", "ask", str(self.server.port), kind, model,
+                               str(tokens), str(count)], check=True, capture_output=True, text=True)
+        return done.stdout
+
+    def test_streams_at_once(self):
+        self.assertIn("[9, 9, 9, 9]", self.ask("stream", "blue", 9, 4))
+        for trace in self.agent.wait_traces(4, **{"gen_ai.request.model": "blue"}):
+            self.assertEqual(trace["inferscope.dialect"], "kserve")
+            self.assertEqual(trace["gen_ai.operation.name"], "text_completion")
+            self.assertEqual(len(trace["inferscope.token_times"]), 9)
+            self.assertEqual(trace["gen_ai.request.max_tokens"], 9)
+            self.assertEqual(trace["inferscope.outcome"], "ok", trace)
+            self.assertTrue(trace["inferscope.complete"], trace)
+
+    def test_unary(self):
+        self.assertIn("status OK", self.ask("unary", "green", 3, 1))
+        trace = self.agent.wait_traces(1, **{"gen_ai.request.model": "green"})[0]
+        self.assertEqual(trace["url.path"], "/inference.GRPCInferenceService/ModelInfer")
+        self.assertEqual(trace["inferscope.outcome"], "ok", trace)
+
+    def test_a_failure_is_that_of_the_call(self):
+        self.assertIn("status UNAVAILABLE", self.ask("unary", "broken", 3, 1))
+        trace = self.agent.wait_traces(1, **{"gen_ai.request.model": "broken"})[0]
+        self.assertEqual(trace["inferscope.outcome"], "error", trace)
+        self.assertEqual(trace["error.type"], "UNAVAILABLE")
+
+
+if __name__ == "__main__":
+    fixtures.main()
