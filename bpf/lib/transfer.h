@@ -5,7 +5,7 @@
 
 #include "lib/connection.h"
 
-#define IOVECS_READ 8
+#define IOVECS_READ 64 /* gRPC hands over each field of a head by itself */
 
 /* A power of two above every record's size. The compiler must not see that the mask changes nothing: the verifier
  * needs it. */
@@ -144,20 +144,19 @@ static __always_inline void gather_iovecs(struct scratch *scratch, __u64 iov, __
 }
 
 static __always_inline void gather(struct scratch *scratch, struct call *call, __u64 length, struct want *want) {
+  struct user_msghdr header = {.iov = call->buffer, .iov_count = call->count};
   if (call->shape == CALL_BYTES) {
     scratch->transfer.head_size = append(scratch, 0, call->buffer, want->head);
     gather_tail(scratch, call->buffer + length, want->tail);
-  } else if (call->shape == CALL_IOVEC) {
-    gather_iovecs(scratch, call->buffer, call->count, length, want);
-  } else if (call->shape == CALL_MSGHDR) {
-    struct user_msghdr header;
-    if (bpf_probe_read_user(&header, sizeof(header), (void *)call->buffer)) {
-      count(WIRE_COUNT_CONTENT_FAULTS);
-      scratch->transfer.cut = WIRE_CUT_FAULT;
-      return;
-    }
-    gather_iovecs(scratch, header.iov, header.iov_count, length, want);
+    return;
   }
+  if (call->shape == CALL_MSGHDR && bpf_probe_read_user(&header, sizeof(header), (void *)call->buffer)) {
+    count(WIRE_COUNT_CONTENT_FAULTS);
+    scratch->transfer.cut = WIRE_CUT_FAULT;
+    return;
+  }
+  if (call->shape == CALL_IOVEC || call->shape == CALL_MSGHDR)
+    gather_iovecs(scratch, header.iov, header.iov_count, length, want);
 }
 
 static __always_inline void advance(struct wire_stream *stream, __u64 length) {
