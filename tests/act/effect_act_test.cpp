@@ -75,7 +75,7 @@ TEST_F(Effects, AWeightIsSet) {
   EXPECT_EQ(group->value(weight_file(*group)), before);
 }
 
-TEST_F(Effects, AGroupIsMadeIdleAndGetsItsWeightBack) {
+TEST_F(Effects, AnIdleGroupGetsItsWeightBack) {
   ChildProcess child = ChildProcess::waiting();
   const auto group = RealCgroup::make("cpu");
   if (!group || !group->has(weight_file(*group))) GTEST_SKIP() << "no cpu controller here";
@@ -95,7 +95,7 @@ TEST_F(Effects, AGroupIsMadeIdleAndGetsItsWeightBack) {
   EXPECT_EQ(group->value(weight_file(*group)), weight);
 }
 
-TEST_F(Effects, AnUndoOfAnIdleGroupThatWasCutShortIsFinished) {
+TEST_F(Effects, AnUndoCutShortOfAnIdleGroupIsFinished) {
   ChildProcess child = ChildProcess::waiting();
   const auto group = RealCgroup::make("cpu");
   if (!group || !group->has("cpu.idle")) GTEST_SKIP() << "this kernel has no idle cgroups, Linux 5.15 has";
