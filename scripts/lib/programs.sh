@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 # Servers that tests need and nobody wants to have started: Debian's packages of them begin to serve when they are
-# installed. So only what such a package depends on is installed; itself, it is unpacked into the cache.
+# installed. So only the libraries that such a package needs are installed; itself, it is unpacked into the cache.
 PROGRAMS=$CACHE/programs
-PROGRAM_PACKAGES=(nghttp2-proxy)
+PROGRAM_PACKAGES=(nghttp2-proxy nginx haproxy)
+
+libraries_of() { # PACKAGE
+  apt-cache depends --important "$1" | awk '$1 == "Depends:" && $2 ~ /^(lib|zlib)/ {print $2}'
+}
 
 prepare_program() { # PACKAGE
   local folder=$PROGRAMS/$1 needs
   [ ! -e "$folder" ] || return 0
-  needs=$(apt-cache depends --important "$1" | awk '$1 == "Depends:" && $2 !~ /^</ {print $2}')
-  [ -n "$needs" ] || { apt-get update -qq; needs=$(apt-cache depends --important "$1" | awk '$1 == "Depends:" {print $2}'); }
+  needs=$(libraries_of "$1")
+  [ -n "$needs" ] || { apt-get update -qq && needs=$(libraries_of "$1"); }
   [ -n "$needs" ] || return 1
   # shellcheck disable=SC2086
   (install_packages $needs) || return 1
