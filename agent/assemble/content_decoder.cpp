@@ -34,7 +34,7 @@ class BoundedDecoder : public ContentDecoder {
       encoded_ += taken;
       decoded_ += made;
       if (made > 0 && status_ == Status::ok) {
-        if (exceeds()) {
+        if (limits_.exceeded(encoded_, decoded_)) {
           status_ = Status::limit;
           break;
         }
@@ -54,11 +54,6 @@ class BoundedDecoder : public ContentDecoder {
   void ended() { ended_ = true; }
 
  private:
-  [[nodiscard]] bool exceeds() const {
-    if (decoded_ > limits_.decoded) return true;
-    return decoded_ > limits_.decoded_floor && decoded_ / limits_.decoded_ratio > encoded_;
-  }
-
   const Limits& limits_;
   Status status_ = Status::ok;
   bool ended_ = false;

@@ -32,6 +32,12 @@ struct Limits {
   std::uint64_t body_tail = 16 * 1024;    ///< how much of its end
   Duration idle = std::chrono::hours(1);  ///< without a transfer and without an open exchange: forgotten
   Duration idle_exchange = std::chrono::hours(6);  ///< the same with an open exchange
+
+  /// Too much for what it was made of.
+  [[nodiscard]] bool exceeded(std::uint64_t encoded_bytes, std::uint64_t decoded_bytes) const {
+    if (decoded_bytes > decoded) return true;
+    return decoded_bytes > decoded_floor && decoded_bytes / decoded_ratio > encoded_bytes;
+  }
 };
 
 }  // namespace inferscope::assemble

@@ -46,7 +46,7 @@ class Inflater {
       compressed.remove_prefix(taken);
       encoded_ += taken;
       decoded_ += made;
-      if (exceeds()) {
+      if (limits_.exceeded(encoded_, decoded_)) {
         status_ = Status::limit;
         break;
       }
@@ -60,11 +60,6 @@ class Inflater {
   }
 
  private:
-  [[nodiscard]] bool exceeds() const {
-    if (decoded_ > limits_.decoded) return true;
-    return decoded_ > limits_.decoded_floor && decoded_ / limits_.decoded_ratio > encoded_;
-  }
-
   const Limits& limits_;
   Status status_ = Status::ok;
   std::uint64_t encoded_ = 0;

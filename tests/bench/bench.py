@@ -3,13 +3,17 @@
 """Measures inferscope against a real llama-server and an SSE blaster. Ratios come from runs in the order A B B A (agent
 off, on, on, off) within one call; prints tables for docs/performance.md and writes every raw number as JSON.
 
-usage: bench.py --bin FOLDER --out FILE.json [--short] [PART…]     parts: pipeline probes loss memory blaster llama https accuracy"""
+usage: bench.py --bin FOLDER --out FILE.json [--short] [PART…]     parts: pipeline probes loss memory blaster llama https attach accuracy"""
 import argparse
 import concurrent.futures
+import datetime
 import json
 import os
 import pathlib
 import random
+import re
+import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -17,7 +21,7 @@ import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from fixtures import Agent, LlamaServer, Process, wait_until  # noqa: E402
+from fixtures import PYTHON, Agent, LlamaServer, Process, wait_until  # noqa: E402
 
 WORDS = "babe cidu lofa menu rika sotu tave wizo nasha pethi".split()
 BLASTER_CONFIG = {"watch": {"automatic": False, "include": [{"executable": "sse_blaster"}]}}
@@ -95,6 +99,29 @@ class Bench:
                         "passed": both["passed"], "lost": both["lost"], "adds_up": both["adds_up"],
                         "content_events_seen": both["content_events"], "traces": both["traces"],
                         "traces_marked_incomplete": both["incomplete"]})
+        return out
+
+    def attach(self):
+        """From the moment that a process has a TLS library to the probes on it: Python, which loads one, and Node.js,
+        which is one. Both print when they get there."""
+        mark = f"bench-attach-{os.getpid()}"
+        agent = self.agent({"watch": {"automatic": False, "include": [{"command_line": f"*{mark}*"}]}})
+        programs = {"python": [PYTHON, "-c", "import ssl, sys, time; print(time.time(), flush=True); time.sleep(20)"]}
+        if shutil.which("node"):
+            programs["node"] = ["node", "-e", "console.log(Date.now() / 1000); setTimeout(() => {}, 20000)"]
+        out = {}
+        for name, command in programs.items():
+            delays = []
+            for number in range(3 if self.short else 20):
+                one = Process([*command, mark], self.folder / f"{name}-{number}.log")
+                seen = re.compile(rf"^(\S+) info  TLS is seen in the clear pid={one.pid} ", re.M)
+                wait_until(lambda: one.log().strip() and seen.search(agent.log()), agent.log)
+                when = datetime.datetime.fromisoformat(seen.search(agent.log())[1]).timestamp()
+                delays.append((when - float(one.log())) * 1000)
+                one.end(signal.SIGKILL)
+            out[name] = {"trials": len(delays), "ms": {"p50": quantile(delays, 0.5), "p95": quantile(delays, 0.95),
+                                                       "max": max(delays)}}
+        agent.stop()
         return out
 
     def memory(self):
@@ -229,7 +256,7 @@ class Bench:
                 "ttft_minus_prompt_ms": {"min": min(first), "p50": quantile(first, 0.5), "p99": quantile(first, 0.99)}}
 
 
-PARTS = ("pipeline", "probes", "loss", "memory", "blaster", "llama", "https", "accuracy")
+PARTS = ("pipeline", "probes", "loss", "memory", "blaster", "llama", "https", "attach", "accuracy")
 
 
 def main():

@@ -9,6 +9,7 @@
 
 #include "runtime/pipeline.h"
 #include "tests/bench/statistics.h"
+#include "tests/support/http2_peers.h"
 
 namespace inferscope {
 namespace {
@@ -99,14 +100,15 @@ void add_exchanges(Script& script, int connections, int per_connection) {
   }
 }
 
+const std::string token_event =
+    "data: {\"choices\":[{\"finish_reason\":null,\"index\":0,\"delta\":{\"content\":\" "
+    "word\"}}],\"created\":1761000000,"
+    "\"id\":\"chatcmpl-QBW30itbhqAKesb4BPNLW9xVSNM7HCmX\",\"model\":\"random-12x768\",\"system_fingerprint\":\"b6000-"
+    "x\","
+    "\"object\":\"chat.completion.chunk\"}\n\n";
+
 void add_streams(Script& script, int streams, int tokens) {
-  const std::string event =
-      "data: {\"choices\":[{\"finish_reason\":null,\"index\":0,\"delta\":{\"content\":\" "
-      "word\"}}],\"created\":1761000000,"
-      "\"id\":\"chatcmpl-QBW30itbhqAKesb4BPNLW9xVSNM7HCmX\",\"model\":\"random-12x768\",\"system_fingerprint\":\"b6000-"
-      "x\","
-      "\"object\":\"chat.completion.chunk\"}\n\n";
-  const std::string chunk = fmt::format("{:x}\r\n{}\r\n", event.size(), event);
+  const std::string chunk = fmt::format("{:x}\r\n{}\r\n", token_event.size(), token_event);
   for (int i = 0; i < streams; ++i) {
     script.open(static_cast<ConnectionId>(i + 1));
     script.move(Direction::received, request_of(stream_body));
@@ -116,6 +118,47 @@ void add_streams(Script& script, int streams, int tokens) {
     script.move(Direction::sent, "e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n");
     script.close();
   }
+}
+
+/// Of a side of an HTTP/2 connection, behind its preface.
+std::size_t frames_in(std::string_view bytes) {
+  std::size_t frames = 0;
+  constexpr std::size_t head = 9;
+  if (bytes.starts_with("PRI ")) bytes.remove_prefix(24);
+  for (; bytes.size() >= head; ++frames) {
+    const auto at = [&](std::size_t i) { return std::size_t{static_cast<std::uint8_t>(bytes[i])}; };
+    bytes.remove_prefix(std::min(bytes.size(), head + (at(0) << 16 | at(1) << 8 | at(2))));
+  }
+  return frames;
+}
+
+/// Tokens of several requests at once on each connection, in turns. Returns how many frames that is.
+std::size_t add_http2_streams(Script& script, int connections, int at_once, int tokens) {
+  std::size_t frames = 0;
+  for (int i = 0; i < connections; ++i) {
+    test::Http2Peers peers;
+    std::vector<test::Http2Peers::StreamId> streams;
+    for (int j = 0; j < at_once; ++j)
+      streams.push_back(peers.request({{":method", "POST"},
+                                       {":scheme", "http"},
+                                       {":path", "/v1/chat/completions"},
+                                       {":authority", "localhost:8000"},
+                                       {"user-agent", "bench"},
+                                       {"content-type", "application/json"}},
+                                      stream_body));
+    for (const auto stream : streams)
+      peers.respond(stream, {{":status", "200"}, {"content-type", "text/event-stream"}}, token_event, false);
+    for (int j = 1; j < tokens; ++j)
+      for (const auto stream : streams) peers.more_response(stream, token_event);
+    for (const auto stream : streams) peers.more_response(stream, "data: [DONE]\n\n", true);
+    script.open(static_cast<ConnectionId>(i + 1));
+    for (const auto& turn : peers.turns()) {
+      script.move(turn.direction, turn.bytes);
+      frames += frames_in(turn.bytes);
+    }
+    script.close();
+  }
+  return frames;
 }
 
 void measure(const char* what, const Script& script, double items, std::size_t traces_expected) {
@@ -151,4 +194,7 @@ int main() {
   Script streams;
   add_streams(streams, 500, 200);
   measure("streamed token events", streams, 100'000, 500);
+  Script interleaved;
+  const std::size_t frames = add_http2_streams(interleaved, 60, 8, 100);
+  measure("HTTP/2 frames (8 streams of tokens a connection)", interleaved, static_cast<double>(frames), 480);
 }

@@ -6,9 +6,8 @@
 #include <random>
 
 #include "assemble/hpack.h"
-#include "assemble/redact.h"
 #include "tests/support/http2_peers.h"
-#include "tests/unit/assemble/trial.h"
+#include "tests/unit/assemble/redaction.h"
 
 namespace inferscope::assemble {
 namespace {
@@ -318,13 +317,8 @@ TEST(Grpc, MessagesOfBothSides) {
 
 /// What is made of a masked copy. `bytes`: all that it says, fields of its heads decoded.
 std::string redacted_text(const Script& script, std::string& bytes) {
-  Redactor redactor;
   std::deque<std::string> contents;
-  std::vector<Event> masked = script.events();
-  for (Event& event : masked) {
-    redactor.on(event, contents.emplace_back());
-    EXPECT_TRUE(redactor.stats().balanced());
-  }
+  const std::vector<Event> masked = redact(script.events(), contents);
   for (const std::string& content : contents) bytes += content;
   Trial trial;
   trial.feed(masked).finish(script.now());
@@ -366,25 +360,22 @@ TEST(Grpc, ARedactedCopyKeepsLengthsAlone) {
   peers.respond(stream, answer("application/grpc"), framed("secret"));
   for (const std::size_t step : {1UL << 20, 3UL}) {
     std::string bytes;
-    const std::string text = redacted_text(script_of(peers.turns(), step), bytes);
+    redacted_text(script_of(peers.turns(), step), bytes);
     EXPECT_EQ(bytes.find("secret"), std::string::npos);
     EXPECT_EQ(bytes.find("sss"), std::string::npos);
-    Trial trial;
-    Redactor redactor;
-    std::deque<std::string> contents;
-    Script script = script_of(peers.turns());
-    std::vector<Event> masked = script.events();
-    for (Event& event : masked) redactor.on(event, contents.emplace_back());
-    trial.feed(masked).finish();
-    std::vector<std::string> found;
-    for (const auto& entry : trial.log.entries())
-      if (entry.kind == Kind::request_message) found.push_back(entry.data);
-    ASSERT_EQ(found.size(), 8U);
-    EXPECT_EQ(found[2], std::string("\x7a\0", 2));
-    EXPECT_EQ(found[3], std::string("\x7a\1x", 3));
-    EXPECT_EQ(found[5].substr(0, 3), std::string("\x7a\xff\0", 3));
-    EXPECT_EQ(found[7].size(), 20000U);
   }
+  const Script script = script_of(peers.turns());
+  std::deque<std::string> contents;
+  Trial trial;
+  trial.feed(redact(script.events(), contents)).finish();
+  std::vector<std::string> found;
+  for (const auto& entry : trial.log.entries())
+    if (entry.kind == Kind::request_message) found.push_back(entry.data);
+  ASSERT_EQ(found.size(), 8U);
+  EXPECT_EQ(found[2], std::string("\x7a\0", 2));
+  EXPECT_EQ(found[3], std::string("\x7a\1x", 3));
+  EXPECT_EQ(found[5].substr(0, 3), std::string("\x7a\xff\0", 3));
+  EXPECT_EQ(found[7].size(), 20000U);
 }
 
 TEST(Hpack, AMaskedStringDecodesToAsManyBytes) {

@@ -5,9 +5,8 @@
 #include <deque>
 #include <random>
 
-#include "assemble/redact.h"
 #include "tests/support/websocket_frames.h"
-#include "tests/unit/assemble/trial.h"
+#include "tests/unit/assemble/redaction.h"
 
 namespace inferscope::assemble {
 namespace {
@@ -441,17 +440,6 @@ TEST(WebSocketDeflate, WhatIsTooLongIsStillReferredTo) {
   EXPECT_EQ(run.log.messages(), Messages{"the same words"});
 }
 
-/// Content masked, in the same events.
-std::vector<Event> redact(const std::vector<Event>& events, std::deque<std::string>& contents) {
-  Redactor redactor;
-  std::vector<Event> masked = events;
-  for (Event& event : masked) {
-    redactor.on(event, contents.emplace_back());
-    EXPECT_TRUE(redactor.stats().balanced());
-  }
-  return masked;
-}
-
 TEST(WebSocketRedact, MessagesKeepTheirStructure) {
   Upgraded socket;
   socket.stream.sent(ws_server_text(R"({"type":"response.text.delta","delta":"secret"})"))
@@ -507,24 +495,7 @@ TEST(WebSocketRedact, ReplayGivesTheSameExchange) {
   for (int round = 0; round < 2000; ++round) {
     const std::size_t longest = 1 + random() % 120;
     const bool lossy = round % 2 == 1;
-    Script script;
-    auto stream = script.open({.role = Role::server});
-    for (const auto& [direction, bytes] : turns) {
-      std::string_view rest = bytes;
-      while (!rest.empty()) {
-        const std::string_view piece = rest.substr(0, 1 + random() % longest);
-        rest.remove_prefix(piece.size());
-        const std::size_t action = lossy ? random() % 10 : 9;
-        if (action == 0) {
-          stream.lose(direction, piece.size());
-        } else if (action == 1) {
-          stream.cut(direction, piece.substr(0, piece.size() / 3), piece.size(), piece.substr(piece.size() / 2));
-        } else {
-          stream.transfer(direction, piece);
-        }
-      }
-    }
-    stream.closed();
+    const Script script = divided(turns, random, longest, lossy);
     std::deque<std::string> contents;
     const std::vector<Event> masked = redact(script.events(), contents);
     for (const std::string& content : contents) ASSERT_EQ(content.find("SECRET"), std::string::npos);
@@ -533,24 +504,7 @@ TEST(WebSocketRedact, ReplayGivesTheSameExchange) {
     original.feed(script.events()).finish(script.now());
     replayed.feed(masked).finish(script.now());
     for (const auto& entry : replayed.log.entries()) ASSERT_EQ(entry.data.find("SECRET"), std::string::npos);
-    ASSERT_EQ(replayed.log.entries().size(), original.log.entries().size()) << round;
-    for (std::size_t i = 0; i < original.log.entries().size(); ++i) {
-      const auto& was = original.log.entries()[i];
-      const auto& is = replayed.log.entries()[i];
-      ASSERT_EQ(is.kind, was.kind);
-      ASSERT_EQ(is.time, was.time);
-      ASSERT_EQ(is.data.size(), was.data.size());
-      ASSERT_EQ(is.missing, was.missing);
-    }
-    ASSERT_EQ(replayed.log.closed().size(), original.log.closed().size());
-    for (std::size_t i = 0; i < original.log.closed().size(); ++i) {
-      ASSERT_EQ(replayed.closed(i).ending, original.closed(i).ending);
-      ASSERT_EQ(replayed.closed(i).gaps_total, original.closed(i).gaps_total);
-      ASSERT_EQ(replayed.closed(i).request.body_bytes, original.closed(i).request.body_bytes);
-      ASSERT_EQ(replayed.closed(i).response.body_bytes, original.closed(i).response.body_bytes);
-    }
-    ASSERT_EQ(replayed.stats().dropped, original.stats().dropped);
-    ASSERT_EQ(replayed.stats().out, original.stats().out);
+    expect_same_shape(original, replayed);
   }
 }
 
