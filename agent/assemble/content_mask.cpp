@@ -6,6 +6,7 @@
 
 #include "assemble/content_decoder.h"
 #include "assemble/content_framing.h"
+#include "assemble/grpc.h"
 #include "assemble/http1_syntax.h"
 
 namespace inferscope::assemble {
@@ -14,7 +15,6 @@ namespace {
 constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
 constexpr std::array<std::string_view, 4> field_names{"data", "event", "id", "retry"};
 constexpr std::size_t longest_event_name = 64;
-constexpr std::size_t grpc_prefix = 5;
 
 /// Clients often send JSON without saying so; what is not JSON is masked as soon as it shows.
 bool may_be_json(std::string_view content_type) {

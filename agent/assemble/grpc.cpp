@@ -8,8 +8,6 @@
 namespace inferscope::assemble {
 namespace {
 
-constexpr std::size_t prefix_size = 5;
-
 /// A whole message, up to a limit.
 class Decompressed final : public DecodedSink {
  public:
@@ -31,11 +29,11 @@ class Decompressed final : public DecodedSink {
 
 void GrpcFraming::feed(std::string_view bytes, MessageSink& sink) {
   while (!bytes.empty() && !lost_) {
-    if (prefix_.size() < prefix_size) {
-      const std::size_t size = std::min(bytes.size(), prefix_size - prefix_.size());
+    if (prefix_.size() < grpc_prefix) {
+      const std::size_t size = std::min(bytes.size(), grpc_prefix - prefix_.size());
       prefix_.append(bytes.substr(0, size));
       bytes.remove_prefix(size);
-      if (prefix_.size() < prefix_size) return;
+      if (prefix_.size() < grpc_prefix) return;
       const auto at = [this](std::size_t i) { return std::uint32_t{static_cast<std::uint8_t>(prefix_[i])}; };
       lost_ = at(0) > 1;
       compressed_ = at(0) == 1;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -8,6 +9,9 @@
 #include "assemble/content_framing.h"
 
 namespace inferscope::assemble {
+
+/// What stands before each message: whether it is compressed, and its length.
+constexpr std::size_t grpc_prefix = 5;
 
 /// Messages of gRPC ("gRPC over HTTP/2", Length-Prefixed-Message): a byte that says whether it is compressed, four
 /// bytes of length, the message; handed over as it was before it was compressed. One that lies within a piece is not

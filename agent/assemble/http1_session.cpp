@@ -54,8 +54,7 @@ void Session::half_closed(Direction direction) {
 }
 
 void Session::closed(End end) {
-  const bool watched_is_server = context_.request_direction() == Direction::received;
-  const bool by_server = (end == End::process_closed && !peer_ended_) == watched_is_server;
+  const bool by_server = ended_by_server(context_, end, peer_ended_);
   Closing how = by_server ? Closing::server_closed : Closing::client_closed;
   if (end == End::process_exited) {
     how = Closing::process_exited;

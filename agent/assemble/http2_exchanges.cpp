@@ -47,7 +47,7 @@ class Exchanges final : public Session {
 
   void on_part(Side /*side*/, Part /*part*/, std::string_view /*range*/) override {}
   void on_frame(Side side, const FrameHeader& header) override {
-    if (header.is(FrameType::headers)) begun_[side == Side::request ? 0 : 1] = context().moment;
+    if (header.is(FrameType::headers)) begun_[index_of(side)] = context().moment;
   }
   void headers_begin(std::string_view block) override;
   void on_field(const HpackField& field, bool in_piece) override;
@@ -129,7 +129,7 @@ void Exchanges::request_head(StreamId stream, bool good) {
     close(streams_.begin(), Ending::lost_track);
   }
   Stream& made = streams_.emplace(stream, Stream{.open = make_open()}).first->second;
-  made.open->begin(begun_[0]);
+  made.open->begin(begun_[index_of(Side::request)]);
   Exchange& exchange = made.open->exchange;
   exchange.version = "2";
   exchange.sequence = context().first_sequence + (stream - 1) / 2;
@@ -157,7 +157,7 @@ void Exchanges::response_head(Stream& stream, bool good) {
     return;
   }
   stream.response_open = true;
-  response.begin = begun_[1].time;
+  response.begin = begun_[index_of(Side::response)].time;
   response.status = fields_.status;
   response.head_bytes = head_bytes_;
   response.headers = std::move(fields_.headers);
@@ -230,13 +230,11 @@ void Exchanges::frames_lost(Side side, Gap::Reason reason, std::uint64_t bytes) 
 }
 
 void Exchanges::closed(End end) {
-  const bool watched_is_server = context().request_direction() == Direction::received;
-  const bool by_server = (end == End::process_closed && !peer_ended_) == watched_is_server;
-  close_all(end == End::process_exited ? Ending::process_exited
-            : end == End::shut_down    ? Ending::shut_down
-            : end == End::lost_track   ? Ending::lost_track
-            : by_server                ? Ending::server_closed
-                                       : Ending::client_closed);
+  close_all(end == End::process_exited                     ? Ending::process_exited
+            : end == End::shut_down                        ? Ending::shut_down
+            : end == End::lost_track                       ? Ending::lost_track
+            : ended_by_server(context(), end, peer_ended_) ? Ending::server_closed
+                                                           : Ending::client_closed);
 }
 
 void Exchanges::close_all(Ending ending) {

@@ -42,18 +42,16 @@ class Mask final : public Session {
   };
   using Streams = std::map<StreamId, Stream>;
 
-  static std::size_t index(Side side) { return side == Side::request ? 0 : 1; }
-
   void on_part(Side side, Part part, std::string_view range) override {
     switch (part) {
       case Part::structure:
         return output_.keep(range);
       case Part::payload:  // the others may hold text
-        if (frames_[index(side)].type < static_cast<std::uint8_t>(FrameType::goaway)) output_.keep(range);
+        if (frames_[index_of(side)].type < static_cast<std::uint8_t>(FrameType::goaway)) output_.keep(range);
         return;
       case Part::block:
         for (std::size_t i = 0; i < range.size(); ++i)
-          output_.put(range.data() + i, blank_block(block_bytes_[index(side)]++, frames_[index(side)].length));
+          output_.put(range.data() + i, blank_block(block_bytes_[index_of(side)]++, frames_[index_of(side)].length));
         return;
       case Part::data:
       case Part::padding:
@@ -61,8 +59,8 @@ class Mask final : public Session {
     }
   }
   void on_frame(Side side, const FrameHeader& header) override {
-    frames_[index(side)] = header;
-    if (!header.is(FrameType::continuation)) block_bytes_[index(side)] = 0;
+    frames_[index_of(side)] = header;
+    if (!header.is(FrameType::continuation)) block_bytes_[index_of(side)] = 0;
   }
 
   void headers_begin(std::string_view block) override {
@@ -96,7 +94,7 @@ class Mask final : public Session {
     }
     const auto found = streams_.find(stream);
     if (found == streams_.end() || (side == Side::response && read_.informational)) return;
-    Message& message = found->second.messages[index(side)];
+    Message& message = found->second.messages[index_of(side)];
     if (message.opened) return;
     message = std::move(read_);
     message.opened = true;
@@ -126,14 +124,14 @@ class Mask final : public Session {
 
   void ended(Streams::iterator stream, Side side) {
     auto& messages = stream->second.messages;
-    messages[index(side)].ended = true;
+    messages[index_of(side)].ended = true;
     if (messages[0].ended && messages[1].ended) streams_.erase(stream);
   }
 
   Message* opened(Side side, StreamId stream) {
     const auto found = streams_.find(stream);
-    if (found == streams_.end() || !found->second.messages[index(side)].opened) return nullptr;
-    return &found->second.messages[index(side)];
+    if (found == streams_.end() || !found->second.messages[index_of(side)].opened) return nullptr;
+    return &found->second.messages[index_of(side)];
   }
 
   /// How much of the value's beginning may be told.

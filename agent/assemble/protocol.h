@@ -20,6 +20,10 @@ namespace inferscope::assemble {
 /// Of an exchange: what the client says, and what it is answered.
 enum class Side : std::uint8_t { request, response };
 
+constexpr int index_of(Side side) {
+  return static_cast<int>(side);
+}
+
 /// What a protocol says about the first bytes of a stream.
 struct Recognition {
   enum class Answer : std::uint8_t { no, need_more, request, response };
@@ -74,6 +78,11 @@ class ProtocolParser {
   virtual void half_closed(Direction direction) = 0;
   /// Ends what is open. More bytes may follow (of a process that inherited the connection).
   virtual void closed(End end) = 0;
+  /// Whether the server ended it, and not its client. `peer_ended`: the peer of the watched process had half-closed.
+  static bool ended_by_server(const ConnectionContext& context, End end, bool peer_ended) {
+    const bool watched_is_server = context.request_direction() == Direction::received;
+    return (end == End::process_closed && !peer_ended) == watched_is_server;
+  }
   /// Something is open.
   [[nodiscard]] virtual bool busy() const = 0;
   /// Why the rest of the connection is not for this parser; Drop::count while it is.

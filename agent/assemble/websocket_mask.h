@@ -29,7 +29,7 @@ class FrameMask final : public FrameSink {
   void on_frame_end(Side /*side*/, const Frame& /*frame*/) override {}
   void on_lost(Side side, std::uint64_t /*bytes*/, Gap::Reason /*reason*/) override { of(side).readable = false; }
 
-  Outgoing& of(Side side) { return outgoing_[static_cast<int>(side)]; }
+  Outgoing& of(Side side) { return outgoing_[index_of(side)]; }
 
   MaskOutput& output_;
   Outgoing outgoing_[2]{};

@@ -104,7 +104,7 @@ void Messages::begin(Side side, const Frame& frame) {
   message.data.clear();
   if (!message.compressed) return;
   if (!message.inflater) message.inflater = std::make_unique<Inflater>(limits_);
-  if (extensions_.no_context_takeover[static_cast<int>(side)]) {
+  if (extensions_.no_context_takeover[index_of(side)]) {
     message.inflater->forget();
     message.context_lost = false;
   }

@@ -43,7 +43,7 @@ class Messages final : public FrameSink {
   void on_frame_end(Side side, const Frame& frame) override;
   void on_lost(Side side, std::uint64_t bytes, Gap::Reason reason) override;
 
-  [[nodiscard]] Incoming& incoming(Side side) const { return *incoming_[static_cast<int>(side)]; }
+  [[nodiscard]] Incoming& incoming(Side side) const { return *incoming_[index_of(side)]; }
   void begin(Side side, const Frame& frame);
   void end(Side side);
   void decompress(Incoming& message, std::string_view compressed);
