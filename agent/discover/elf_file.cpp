@@ -55,17 +55,22 @@ std::vector<Elf64_Shdr> ElfFile::sections() const {
 }
 
 FileRange ElfFile::section(std::string_view name) const {
+  const auto header = section_header(name);
+  return header && header->sh_type != SHT_NOBITS ? FileRange{header->sh_offset, header->sh_size} : FileRange{};
+}
+
+std::optional<Elf64_Shdr> ElfFile::section_header(std::string_view name) const {
   const auto all = sections();
-  if (header_.e_shstrndx >= all.size()) return {};
+  if (header_.e_shstrndx >= all.size()) return std::nullopt;
   const Elf64_Shdr& table = all[header_.e_shstrndx];
   const auto names = table_at<char>(table.sh_offset, table.sh_size, section_names_read);
   const std::string_view text(names.data(), names.size());
   for (const Elf64_Shdr& one : all) {
     if (one.sh_name >= text.size()) continue;
     const std::string_view rest = text.substr(one.sh_name);
-    if (rest.substr(0, rest.find('\0')) == name && one.sh_type != SHT_NOBITS) return {one.sh_offset, one.sh_size};
+    if (rest.substr(0, rest.find('\0')) == name) return one;
   }
-  return {};
+  return std::nullopt;
 }
 
 }  // namespace inferscope::discover

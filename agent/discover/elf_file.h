@@ -61,6 +61,8 @@ class ElfFile {
   [[nodiscard]] std::vector<Elf64_Shdr> sections() const;
   /// The bytes of the section of this name; no size: there is none.
   [[nodiscard]] FileRange section(std::string_view name) const;
+  /// What its header says; also of sections that have no bytes in the file.
+  [[nodiscard]] std::optional<Elf64_Shdr> section_header(std::string_view name) const;
 
  private:
   ElfFile(ReadAt read, const Elf64_Ehdr& header) : read_(std::move(read)), header_(header) {}

@@ -15,6 +15,10 @@ namespace {
 
 constexpr std::int64_t guard_displacement = 0x28;  // of the stack protector's value in the thread's segment (psABI)
 constexpr std::int64_t word = 8;
+/// Of Go's runtime (cmd/compile/abi-internal.md, runtime/runtime2.go): where a goroutine keeps the end of its stack,
+/// and where a thread keeps its goroutine, if not in r14.
+constexpr std::int64_t stack_guard_of_goroutine = 0x10;
+constexpr std::int64_t goroutine_of_thread = -8;
 
 enum class Flow : std::uint8_t { on, jump_if, jump, call, ret, elsewhere };
 
@@ -22,8 +26,11 @@ struct Step {
   std::uint64_t offset = 0;
   Flow flow = Flow::on;
   bool emulated = false;
-  bool checks_guard = false;     ///< compares with the stack protector's value
-  bool writes_argument = false;  ///< one of those that probes read: the first, second and fourth
+  bool checks_guard = false;      ///< compares with the stack protector's value
+  bool checks_stack = false;      ///< compares with the end of a goroutine's stack
+  bool goroutine_in_r14 = false;  ///< and that is the goroutine's place
+  bool loads_goroutine = false;   ///< from the thread's storage
+  bool writes_argument = false;   ///< one of those that probes read: the first, second and fourth
   bool writes_result = false;
   std::optional<std::int64_t> pushed = 0;  ///< bytes put on the stack; nullopt: not known
   std::optional<std::uint64_t> target{};   ///< of a relative jump
@@ -83,10 +90,25 @@ class Decoder {
       step.checks_guard = step.checks_guard || (operand.type == X86_OP_MEM && operand.mem.segment == X86_REG_FS &&
                                                 operand.mem.disp == guard_displacement);
     }
+    note_goroutine(instruction, step);
     step.checks_guard = step.checks_guard && (instruction.id == X86_INS_SUB || instruction.id == X86_INS_XOR ||
                                               instruction.id == X86_INS_CMP);
     note_writes(instruction, step);
     return step;
+  }
+
+  static void note_goroutine(const cs_insn& instruction, Step& step) {
+    const cs_x86& x86 = instruction.detail->x86;
+    for (std::uint8_t i = 0; i < x86.op_count; ++i) {
+      const cs_x86_op& operand = x86.operands[i];
+      if (operand.type != X86_OP_MEM || operand.mem.index != X86_REG_INVALID) continue;
+      step.loads_goroutine =
+          step.loads_goroutine || (instruction.id == X86_INS_MOV && i == 1 && operand.mem.segment == X86_REG_FS &&
+                                   operand.mem.disp == goroutine_of_thread);
+      if (instruction.id != X86_INS_CMP || operand.mem.disp != stack_guard_of_goroutine) continue;
+      step.checks_stack = true;
+      step.goroutine_in_r14 = operand.mem.base == X86_REG_R14;
+    }
   }
 
   Flow flow_of(const cs_insn& instruction) const {
@@ -243,6 +265,33 @@ Placement place_probes(std::span<const std::byte> code) {
     }
     placement.exits.push_back(*exit);
   }
+  return placement;
+}
+
+std::optional<GoPlacement> place_go_probes(std::span<const std::byte> code) {
+  constexpr std::size_t longest_test = 4;  // instructions, with the jump
+  if (code.size() > longest_function) return std::nullopt;
+  const auto steps = Decoder().decode(code);
+  GoPlacement placement;
+  bool loaded = false, tested = false, entry_placed = false;
+  for (std::size_t i = 0; i < std::min(steps.size(), longest_test) && !entry_placed; ++i) {
+    const Step& step = steps[i];
+    if (tested && step.flow == Flow::jump_if) {
+      placement.entry = {step.offset, 0};
+      entry_placed = true;
+    } else if (step.flow != Flow::on || step.pushed != 0) {
+      return std::nullopt;
+    }
+    loaded = loaded || step.loads_goroutine;
+    if (!step.checks_stack) continue;
+    if (!step.goroutine_in_r14 && !loaded) return std::nullopt;
+    tested = true;
+    placement.stack_arguments = !step.goroutine_in_r14;
+  }
+  if (!entry_placed) return std::nullopt;
+  for (const Step& step : steps)
+    if (step.flow == Flow::ret) placement.exits.push_back({step.offset, 0});
+  if (placement.exits.empty()) return std::nullopt;
   return placement;
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -31,5 +32,17 @@ struct Placement {
 
 /// `code`: the whole function, of x86-64. What cannot be proven by decoding it stays at its beginning.
 Placement place_probes(std::span<const std::byte> code);
+
+/// Of a function of Go.
+struct GoPlacement {
+  CodePlace entry{};  ///< passed once per call, and again if the stack had to grow; arguments in place
+  std::vector<CodePlace>
+      exits{};                   ///< all its returns: a probe on the return address would confuse Go's own stack walks
+  bool stack_arguments = false;  ///< they are on the stack, and the goroutine in the thread's storage: before Go 1.17
+};
+
+/// Nothing if the code does not begin as Go's functions do, with the test of how much stack is left, which also tells
+/// by its registers how functions of this version are called; or if any of it is no instruction.
+std::optional<GoPlacement> place_go_probes(std::span<const std::byte> code);
 
 }  // namespace inferscope::discover

@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "discover/tls_functions.h"
 
+#include <fmt/format.h>
 #include <string.h>
 
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <iterator>
 #include <span>
 #include <string_view>
+#include <utility>
 
 #include "discover/elf_symbols.h"
+#include "discover/go_functions.h"
 #include "discover/probe_placement.h"
 
 namespace inferscope::discover {
@@ -35,23 +39,34 @@ constexpr std::array gnutls{
 /// One for each library; BoringSSL has OpenSSL's names.
 constexpr std::array<Family, 2> families{openssl, gnutls};
 
+/// Go's crypto/tls. Until Go 1.17, what shook hands had the other name.
+constexpr std::array go{Symbol{"crypto/tls.(*Conn).handshakeContext", TlsFunction::inner},
+                        Symbol{"crypto/tls.(*Conn).Handshake", TlsFunction::inner},
+                        Symbol{"crypto/tls.(*Conn).Read", TlsFunction::read},
+                        Symbol{"crypto/tls.(*Conn).Write", TlsFunction::write}};
+
 /// A label of the protocol (RFC 7627): no implementation can do without.
 constexpr std::string_view label = "extended master secret";
 constexpr std::uint64_t constants_read = 16u << 20;
 constexpr std::size_t block = 256u << 10;
 
-std::vector<std::string_view> all_names() {
+std::vector<std::string_view> names_of(std::span<const Family> families_asked) {
   std::vector<std::string_view> names;
-  for (const Family family : families)
+  for (const Family family : families_asked)
     for (const Symbol& symbol : family) names.push_back(symbol.name);
   return names;
 }
 
+/// Nothing if it is not all there is to see: more than can be decoded.
+std::vector<std::byte> code_of(const ElfFunction& function, const ElfFile& file) {
+  auto code = file.table_at<std::byte>(function.offset, function.size, longest_function);
+  if (code.size() != function.size) code.clear();
+  return code;
+}
+
 TlsProbe probe_of(const Symbol& symbol, const ElfFunction& function, const ElfFile& file) {
   const std::uint64_t begin = function.offset;
-  auto code = file.table_at<std::byte>(begin, function.size, longest_function);
-  if (code.size() != function.size) code.clear();
-  const Placement placement = place_probes(code);
+  const Placement placement = place_probes(code_of(function, file));
   TlsProbe probe{.function = symbol.function, .symbol = std::string(symbol.name), .begin = begin};
   probe.entry = {begin + placement.entry.offset, placement.entry.stack};
   probe.return_address = begin + placement.return_address;
@@ -59,19 +74,46 @@ TlsProbe probe_of(const Symbol& symbol, const ElfFunction& function, const ElfFi
   return probe;
 }
 
+/// Both a function that reads plaintext and one that writes it.
+bool moves_plaintext(const ElfFunctions& functions, Family family) {
+  const auto defines = [&](TlsFunction kind) {
+    return std::any_of(family.begin(), family.end(), [&](const Symbol& symbol) {
+      return symbol.function == kind && functions.contains(symbol.name);
+    });
+  };
+  return defines(TlsFunction::read) && defines(TlsFunction::write);
+}
+
 TlsContent content_of(const ElfFunctions& functions, const ElfFile& file, const char* table) {
   TlsContent content;
   for (const Family family : families) {
-    const auto defines = [&](TlsFunction kind) {
-      return std::any_of(family.begin(), family.end(), [&](const Symbol& symbol) {
-        return symbol.function == kind && functions.contains(symbol.name);
-      });
-    };
-    if (!defines(TlsFunction::read) || !defines(TlsFunction::write)) continue;
+    if (!moves_plaintext(functions, family)) continue;
     content.evidence = table;
     for (const Symbol& symbol : family)
       if (const auto found = functions.find(symbol.name); found != functions.end())
         content.probes.push_back(probe_of(symbol, found->second, file));
+  }
+  return content;
+}
+
+TlsContent go_tls(const ElfFile& file) {
+  constexpr const char* table = ".gopclntab";
+  const auto functions = go_functions(file, names_of(std::array{Family(go)}));
+  if (!functions) return {};
+  if (!*functions) return {{}, table, functions->error().text()};
+  if (!moves_plaintext(**functions, go)) return {};
+  TlsContent content{{}, table, {}};
+  for (const Symbol& symbol : go) {
+    const auto found = (*functions)->find(symbol.name);
+    if (found == (*functions)->end()) continue;
+    const std::uint64_t begin = found->second.offset;
+    const auto placement = place_go_probes(code_of(found->second, file));
+    if (!placement) return {{}, table, fmt::format("the code of {} is not as Go's compiler makes it", symbol.name)};
+    TlsProbe probe{.function = symbol.function, .symbol = std::string(symbol.name), .begin = begin};
+    probe.calling = placement->stack_arguments ? Calling::go_stack : Calling::go_registers;
+    probe.entry = {begin + placement->entry.offset, placement->entry.stack};
+    for (const CodePlace& exit : placement->exits) probe.exits.push_back({begin + exit.offset, exit.stack});
+    content.probes.push_back(std::move(probe));
   }
   return content;
 }
@@ -99,14 +141,20 @@ bool has_label(const ElfFile& file) {
 }  // namespace
 
 TlsContent exported_tls(const ElfFile& file) {
-  return content_of(exported_functions(file, all_names()), file, ".dynsym");
+  return content_of(exported_functions(file, names_of(families)), file, ".dynsym");
 }
 
 TlsContent static_tls(const ElfFile& file, bool executable) {
-  const auto functions = static_functions(file, all_names());
+  const auto functions = static_functions(file, names_of(families));
   if (!functions) return {{}, ".symtab", functions.error().text()};
   TlsContent content = content_of(*functions, file, ".symtab");
-  if (content.evidence.empty() && executable && has_label(file))
+  if (!executable) return content;
+  if (TlsContent in_go = go_tls(file); !in_go.evidence.empty()) {
+    if (content.evidence.empty()) return in_go;
+    if (!in_go.probes.empty()) content.evidence += ", " + in_go.evidence;  // with C code in it
+    std::move(in_go.probes.begin(), in_go.probes.end(), std::back_inserter(content.probes));
+  }
+  if (content.evidence.empty() && has_label(file))
     content = {{}, ".rodata", "its functions have no names that are known: stripped, or another library"};
   return content;
 }

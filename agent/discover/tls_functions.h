@@ -19,8 +19,9 @@ struct TlsContent {
 /// By functions to which others can link. Costs some reads of a few bytes.
 TlsContent exported_tls(const ElfFile& file);
 
-/// By the names of all functions, if the file has them. An executable that has none is searched for a text that each
-/// implementation of TLS contains, so that what stays hidden can be told. Costs reading some megabytes of a large file.
+/// By the names of all functions, if the file has them, and those that a Go executable always has. An executable that
+/// has none is searched for a text that each implementation of TLS contains, so that what stays hidden can be told.
+/// Costs reading some megabytes of a large file.
 TlsContent static_tls(const ElfFile& file, bool executable);
 
 }  // namespace inferscope::discover

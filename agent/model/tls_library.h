@@ -19,6 +19,13 @@ enum class TlsFunction : std::uint8_t {
   free,      ///< the session ends
 };
 
+/// How a function is called.
+enum class Calling : std::uint8_t {
+  c,             ///< as the psABI says
+  go_registers,  ///< Go 1.17 and later
+  go_stack,      ///< Go before
+};
+
 /// An instruction, by its offset in the file.
 struct ProbePlace {
   std::uint64_t offset = 0;
@@ -28,11 +35,13 @@ struct ProbePlace {
 /// Where the probes of a function go.
 struct TlsProbe {
   TlsFunction function{};
+  Calling calling = Calling::c;
   std::string symbol{};
   std::uint64_t begin = 0;           ///< of the function, in the file
   ProbePlace entry{};                ///< all arguments are still in place
-  std::uint64_t return_address = 0;  ///< for a return probe: the return address is on top of the stack
-  std::vector<ProbePlace> exits{};   ///< instead of a return probe, where they are known: the result is in place
+  std::uint64_t return_address = 0;  ///< for a return probe: the return address is on top of the stack; none in Go
+  std::vector<ProbePlace> exits{};   ///< instead of a return probe, where they are known: the result is in place; in Go
+                                     ///< all of them
 };
 
 /// A file with a TLS library in it, as a process maps it: the shared library, or what it was linked into.
@@ -41,8 +50,8 @@ struct TlsLibrary {
   std::string name{};       ///< of the file, without folder
   std::string path{};       ///< where the file can be opened, also if it was replaced, deleted, or is in another root
   bool executable = false;  ///< it is the program that the process runs
-  std::string evidence{};   ///< the section that tells of it: ".dynsym" or ".symtab" name functions, ".rodata" shows
-                            ///< that there is TLS without names; empty: the file could not be read
+  std::string evidence{};   ///< the section that tells of it: ".dynsym", ".symtab" and ".gopclntab" name functions,
+                            ///< ".rodata" shows that there is TLS without names; empty: the file could not be read
   std::vector<TlsProbe> probes{};
   std::string problem{};  ///< why there are no probes; empty if there are
 };

@@ -138,8 +138,14 @@ enum wire_target_state {
 struct wire_target {
   __u32 state;
   __u32 sample_budget; /* reads still to be looked at while sampled */
-  __u32 uses_tls;      /* probes are on its TLS library */
+  __u32 tls;           /* where probes see its plaintext: WIRE_TLS_* */
 };
+
+/* Functions of libraries, whose calls threads make; Go's own, whose calls goroutines make; and Go's of before 1.17, when
+ * arguments were on the stack. */
+#define WIRE_TLS_LIBRARY 1
+#define WIRE_TLS_GO 2
+#define WIRE_TLS_GO_STACK 4
 
 struct wire_stream {
   __u64 position;

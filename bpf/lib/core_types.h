@@ -56,10 +56,15 @@ struct files_struct {
 struct signal_struct {
   atomic_t live;
 };
+struct thread_struct {
+  unsigned long fsbase;
+};
 struct task_struct {
   int pid;
   int tgid;
   int exit_code;
+  void *stack;
+  struct thread_struct thread;
   struct task_struct *real_parent;
   struct files_struct *files;
   struct signal_struct *signal;

@@ -5,12 +5,15 @@
 #ifndef INFERSCOPE_TLS_H
 #define INFERSCOPE_TLS_H
 
+#include "lib/caller.h"
 #include "lib/calls.h"
 #include "lib/connection.h"
+#include "lib/transfer.h"
 
 struct tls_call {
   __u64 session; /* the library's pointer to it */
-  __u64 stack;   /* user stack pointer at the entry: tells calls inside this one, and one that never returned */
+  __u64 stack;   /* user stack pointer at the entry: tells calls inside this one, and one that never returned. In Go,
+                  * where stacks are moved, counted from the stack's end */
   __u64 buffer;  /* user address of the plaintext; 0: there is none */
   __u64 moved;   /* user address of how much was moved; 0: the call returns it */
   __u64 begin_ns;
@@ -28,11 +31,11 @@ struct tls_place {
   __u64 conn;
 };
 
-/* thread -> its call in progress */
+/* Calls in progress. */
 struct {
   __uint(type, BPF_MAP_TYPE_HASH);
   __uint(max_entries, 16384);
-  __type(key, __u64);
+  __type(key, struct caller);
   __type(value, struct tls_call);
 } tls_calls SEC(".maps");
 
@@ -54,9 +57,19 @@ struct {
   __type(value, struct tls_place);
 } tls_hellos SEC(".maps");
 
+/* The call inside of which the current system call is. */
 static __always_inline struct tls_call *tls_call_of(struct wire_target *target) {
-  __u64 thread = bpf_get_current_pid_tgid();
-  return target->uses_tls ? bpf_map_lookup_elem(&tls_calls, &thread) : 0;
+  struct tls_call *call = 0;
+  struct caller caller;
+  if (target->tls & WIRE_TLS_LIBRARY) {
+    caller = current_thread();
+    call = bpf_map_lookup_elem(&tls_calls, &caller);
+  }
+  if (!call && target->tls & WIRE_TLS_GO) {
+    caller = current_go_caller(target->tls);
+    call = bpf_map_lookup_elem(&tls_calls, &caller);
+  }
+  return call;
 }
 
 /* A connection of which ciphertext was told, since it is older than the probes, ends for the agent and begins anew. */
@@ -93,6 +106,66 @@ static __always_inline void note_client_hello(struct wire_conn *conn, struct cal
     place.conn = 0; /* two at once: whose session comes next is not known, and is not guessed */
   bpf_map_update_elem(&tls_hellos, &thread, &place, BPF_ANY);
   conn->clear = 1;
+}
+
+static __always_inline int begin_tls_call(struct caller *caller, struct tls_call *call) {
+  struct tls_call *outer = bpf_map_lookup_elem(&tls_calls, caller);
+  if (outer && call->stack < outer->stack)
+    return 0; /* the outer one tells what moved */
+  if (!is_watched(target_of(current_tgid())))
+    return 0;
+  if (bpf_map_update_elem(&tls_calls, caller, call, BPF_ANY))
+    count(WIRE_COUNT_CALLS_FULL);
+  return 0;
+}
+
+/* 0 if no such call is known. */
+static __always_inline int take_tls_call(struct caller *caller, __u64 stack, struct tls_call *call) {
+  struct tls_call *parked = bpf_map_lookup_elem(&tls_calls, caller);
+  if (!parked || parked->stack != stack)
+    return 0;
+  *call = *parked;
+  bpf_map_delete_elem(&tls_calls, caller);
+  return 1;
+}
+
+static __always_inline void take_hello(struct tls_place *place) {
+  __u64 thread = bpf_get_current_pid_tgid();
+  struct tls_place *hello = bpf_map_lookup_elem(&tls_hellos, &thread);
+  if (!hello)
+    return;
+  if (hello->conn)
+    *place = *hello;
+  bpf_map_delete_elem(&tls_hellos, &thread);
+}
+
+/* The connection that was used inside, or the one that the session used before, or the one that waits for a session. */
+static __always_inline struct wire_conn *conn_of_call(struct tls_call *call, int heed_hello) {
+  struct tls_session session = {.session = call->session, .tgid = current_tgid()};
+  struct tls_place place = {.conn_key = call->conn_key, .conn = call->conn};
+  struct tls_place *known = bpf_map_lookup_elem(&tls_sessions, &session);
+  struct wire_conn *conn;
+  if (!place.conn_key && known)
+    place = *known;
+  else if (!place.conn_key && heed_hello)
+    take_hello(&place);
+  if (place.conn_key && (!known || known->conn != place.conn))
+    bpf_map_update_elem(&tls_sessions, &session, &place, BPF_ANY);
+  conn = bpf_map_lookup_elem(&conns, &place.conn_key);
+  return conn && conn->id == place.conn ? conn : 0;
+}
+
+/* The call returned, and moved so many bytes of plaintext. */
+static __always_inline void end_tls_call(struct tls_call *call, __u64 moved, int heed_hello) {
+  struct wire_conn *conn = conn_of_call(call, heed_hello);
+  struct call plain = {
+      .begin_ns = call->begin_ns, .buffer = call->buffer, .shape = CALL_BYTES, .direction = call->direction & 1};
+  if (!moved)
+    return;
+  if (conn)
+    transfer(conn, &plain, moved);
+  else
+    count(WIRE_COUNT_TLS_UNPLACED);
 }
 
 #endif

@@ -68,7 +68,7 @@ static __always_inline void moved(struct wire_target *target, struct call *call,
     return;
   if (tls)
     place_tls_call(tls, conn);
-  else if (target->uses_tls)
+  else if (target->tls & WIRE_TLS_LIBRARY)
     note_client_hello(conn, call, ret);
   if (ret == 0)
     end_of_stream(conn, call);

@@ -3,10 +3,6 @@
  * (agent/discover/tls_watch.cpp says where); nobody else's copy of the library has a breakpoint. */
 #include "lib/tls.h"
 
-#include <linux/ptrace.h>
-
-#include "lib/transfer.h"
-
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 /* The stack pointer as it was at the function's entry. The loader says how far it is off where it put the probe; kernels
@@ -18,25 +14,18 @@ static __always_inline __u64 entry_stack(struct pt_regs *ctx, __u64 usual) {
 }
 
 static __always_inline int enter(struct pt_regs *ctx, __u64 direction, int has_content, int ex) {
-  __u64 thread = bpf_get_current_pid_tgid();
+  struct caller caller = current_thread();
   struct tls_call call = {
       .session = PT_REGS_PARM1(ctx),
       .stack = entry_stack(ctx, 0),
       .begin_ns = bpf_ktime_get_ns(),
       .direction = direction,
   };
-  struct tls_call *outer = bpf_map_lookup_elem(&tls_calls, &thread);
-  if (outer && call.stack < outer->stack)
-    return 0; /* the outer one tells what moved */
-  if (!is_watched(target_of(current_tgid())))
-    return 0;
   if (has_content)
     call.buffer = PT_REGS_PARM2(ctx);
   if (ex)
     call.moved = PT_REGS_PARM4(ctx);
-  if (bpf_map_update_elem(&tls_calls, &thread, &call, BPF_ANY))
-    count(WIRE_COUNT_CALLS_FULL);
-  return 0;
+  return begin_tls_call(&caller, &call);
 }
 
 /* Bytes of plaintext that were moved. The libraries return an int, or a success with the size elsewhere. */
@@ -50,32 +39,6 @@ static __always_inline __u64 moved_by(struct pt_regs *ctx, struct tls_call *call
   if (bpf_probe_read_user(&size, sizeof(size), (void *)call->moved))
     count(WIRE_COUNT_CONTENT_FAULTS);
   return size;
-}
-
-static __always_inline void take_hello(struct tls_place *place) {
-  __u64 thread = bpf_get_current_pid_tgid();
-  struct tls_place *hello = bpf_map_lookup_elem(&tls_hellos, &thread);
-  if (!hello)
-    return;
-  if (hello->conn)
-    *place = *hello;
-  bpf_map_delete_elem(&tls_hellos, &thread);
-}
-
-/* The connection that was used inside, or the one that the session used before, or the one that waits for a session. */
-static __always_inline struct wire_conn *conn_of_call(struct tls_call *call) {
-  struct tls_session session = {.session = call->session, .tgid = current_tgid()};
-  struct tls_place place = {.conn_key = call->conn_key, .conn = call->conn};
-  struct tls_place *known = bpf_map_lookup_elem(&tls_sessions, &session);
-  struct wire_conn *conn;
-  if (!place.conn_key && known)
-    place = *known;
-  else if (!place.conn_key)
-    take_hello(&place);
-  if (place.conn_key && (!known || known->conn != place.conn))
-    bpf_map_update_elem(&tls_sessions, &session, &place, BPF_ANY);
-  conn = bpf_map_lookup_elem(&conns, &place.conn_key);
-  return conn && conn->id == place.conn ? conn : 0;
 }
 
 SEC("uprobe")
@@ -100,25 +63,63 @@ int enter_tls_free(struct pt_regs *ctx) {
 /* Before the function returns, or after it has. */
 SEC("uretprobe")
 int exit_tls(struct pt_regs *ctx) {
-  __u64 thread = bpf_get_current_pid_tgid();
-  struct tls_call *parked = bpf_map_lookup_elem(&tls_calls, &thread);
+  struct caller caller = current_thread();
   struct tls_call call;
-  struct wire_conn *conn;
-  __u64 length;
-  if (!parked || parked->stack != entry_stack(ctx, -sizeof(__u64)))
+  if (take_tls_call(&caller, entry_stack(ctx, -sizeof(__u64)), &call))
+    end_tls_call(&call, moved_by(ctx, &call), 1);
+  return 0;
+}
+
+/* Of Go, functions are called with (receiver, pointer, length, capacity) in registers of its own, or on the stack, and
+ * return the count there, too. Probes are where the stack pointer is as at the entry. A goroutine's stack is moved when it
+ * has to grow, so depths count from its end, which runtime.g tells: {stack.lo, stack.hi, …}. */
+static __always_inline __u64 go_depth(struct pt_regs *ctx, struct caller *caller) {
+  __u64 end = 0;
+  bpf_probe_read_user(&end, sizeof(end), (void *)(caller->self + sizeof(end)));
+  return PT_REGS_SP(ctx) - end;
+}
+
+static __always_inline __u64 go_word(struct pt_regs *ctx, __u32 tls, __u64 in_register, __u32 on_stack) {
+  __u64 word = 0;
+  if (!(tls & WIRE_TLS_GO_STACK))
+    return in_register;
+  bpf_probe_read_user(&word, sizeof(word), (void *)(PT_REGS_SP(ctx) + on_stack));
+  return word;
+}
+
+static __always_inline int enter_go(struct pt_regs *ctx, __u64 direction, int has_content) {
+  struct wire_target *target = target_of(current_tgid());
+  struct tls_call call = {.begin_ns = bpf_ktime_get_ns(), .direction = direction};
+  struct caller caller;
+  if (!target)
     return 0;
-  call = *parked;
-  bpf_map_delete_elem(&tls_calls, &thread);
-  conn = conn_of_call(&call);
-  length = moved_by(ctx, &call);
-  if (!length)
+  caller = current_go_caller(target->tls);
+  call.session = go_word(ctx, target->tls, ctx->rax, 8);
+  call.stack = go_depth(ctx, &caller);
+  if (has_content)
+    call.buffer = go_word(ctx, target->tls, ctx->rbx, 16);
+  return begin_tls_call(&caller, &call);
+}
+
+SEC("uprobe")
+int enter_go_inner(struct pt_regs *ctx) { return enter_go(ctx, WIRE_RECEIVED, 0); }
+SEC("uprobe")
+int enter_go_read(struct pt_regs *ctx) { return enter_go(ctx, WIRE_RECEIVED, 1); }
+SEC("uprobe")
+int enter_go_write(struct pt_regs *ctx) { return enter_go(ctx, WIRE_SENT, 1); }
+
+SEC("uprobe")
+int exit_go(struct pt_regs *ctx) {
+  struct wire_target *target = target_of(current_tgid());
+  struct tls_call call;
+  struct caller caller;
+  __s64 moved;
+  if (!target)
     return 0;
-  if (conn) {
-    struct call plain = {
-        .begin_ns = call.begin_ns, .buffer = call.buffer, .shape = CALL_BYTES, .direction = call.direction & 1};
-    transfer(conn, &plain, length);
-  } else {
-    count(WIRE_COUNT_TLS_UNPLACED);
-  }
+  caller = current_go_caller(target->tls);
+  if (!take_tls_call(&caller, go_depth(ctx, &caller), &call))
+    return 0;
+  moved = call.buffer ? go_word(ctx, target->tls, ctx->rax, 40) : 0;
+  end_tls_call(&call, moved > 0 ? moved : 0, 0);
   return 0;
 }

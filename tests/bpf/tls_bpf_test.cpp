@@ -109,7 +109,26 @@ TEST(TlsBpf, PlaintextIsCapturedByteForByte) {
   expect_all(traced);
 }
 
-/// The same program without its names.
+/// Conversations of goroutines, which begin calls on one thread and end them on another, and whose stacks are moved.
+TEST(TlsBpf, PlaintextOfGoIsCapturedByteForByte) {
+#ifdef GO_TLS_PEER
+  for (const char* variant : {"plain", "stripped", "pie"}) {
+    SCOPED_TRACE(variant);
+    TracedProcess traced({.event_ring_bytes = 256u << 20, .message_budget_bytes = 1u << 30});
+    const std::string program = std::string(GO_TLS_PEER) + variant;
+    trace(traced, std::string("go_tls_peer-") + variant + " (executable, .gopclntab)", [&program](int ready) {
+      REQUIRE_OR_EXIT(dup2(ready, STDIN_FILENO) == STDIN_FILENO);
+      execl(program.c_str(), program.c_str(), std::to_string(conversations()).c_str(), nullptr);
+      _exit(101);
+    });
+    expect_all(traced);
+  }
+#else
+  GTEST_SKIP() << "there was no Go compiler when this was built (package golang-go)";
+#endif
+}
+
+/// A program without its names.
 TEST(TlsBpf, StrippedProgramIsToldAsHidden) {
   const Pipe never;
   ChildProcess child([&] {

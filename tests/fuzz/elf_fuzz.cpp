@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "discover/elf_symbols.h"
+#include "discover/go_functions.h"
 #include "discover/probe_placement.h"
 #include "discover/tls_functions.h"
 #include "discover/tls_watch.h"
@@ -24,6 +25,7 @@ void check(const discover::TlsContent& content, std::size_t size) {
   test::require(content.probes.empty() || (!content.evidence.empty() && content.problem.empty()));
   for (const TlsProbe& probe : content.probes) {
     test::require(probe.begin < size && probe.entry.offset < size && probe.return_address < size);
+    test::require(probe.calling == Calling::c || !probe.exits.empty());
     for (const ProbePlace& exit : probe.exits) test::require(exit.offset < size);
   }
 }
@@ -42,12 +44,18 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     check(discover::exported_functions(*file, {"SSL_read", "SSL_write", "main", ""}), size);
     const auto named = discover::static_functions(*file, {"SSL_read", "SSL_write", "main", ""});
     if (named) check(*named, size);
+    const auto in_go = discover::go_functions(*file, {"crypto/tls.(*Conn).Read", "main.main", ""});
+    if (in_go && *in_go) check(**in_go, size);
     check(discover::exported_tls(*file), size);
     check(discover::static_tls(*file, true), size);
   }
   const auto placement = discover::place_probes(bytes);
   test::require(placement.entry.offset <= size && placement.return_address <= size);
   for (const auto& exit : placement.exits) test::require(exit.offset < size);
+  if (const auto go = discover::place_go_probes(bytes)) {
+    test::require(go->entry.offset < size && !go->exits.empty());
+    for (const auto& exit : go->exits) test::require(exit.offset < size);
+  }
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   for (const auto& mapped : discover::parse_executable_mappings(text)) {
     test::require(mapped.path.starts_with('/') && text.find(mapped.path) != std::string_view::npos);

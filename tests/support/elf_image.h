@@ -4,12 +4,17 @@
 #include <elf.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
 #include <vector>
+
+#include "discover/elf_file.h"
 
 namespace inferscope::test {
 
@@ -23,10 +28,15 @@ struct ElfImage {
     std::uint64_t size = 1;
   };
   enum class Hash { gnu, sysv, none };
+  /// Of the table of Go functions, by the first version that had it.
+  enum class Go { v1_2, v1_16, v1_18, v1_20 };
 
   std::vector<Function> exported{};  ///< .dynsym
   std::vector<Function> named{};     ///< .symtab; none: the file is stripped
-  std::string constants{};           ///< .rodata
+  std::vector<Function> in_go{};     ///< .gopclntab
+  Go go_table = Go::v1_20;
+  bool go_code_begin = true;  ///< the table tells where code begins
+  std::string constants{};    ///< .rodata
   Hash hash = Hash::gnu;
   std::uint64_t base = 0;  ///< the address for which it is linked; 0: any
   bool sections = true;    ///< false: it was cut down to what is loaded
@@ -64,6 +74,8 @@ struct ElfImage {
       std::string code = std::string(64, '\xcc');
       const auto dynamic_symbols = symbols_of(exported_, dynamic_texts_, code);
       const auto named_symbols = symbols_of(image_.named, named_texts_, code);
+      std::string ignored;
+      const auto go_symbols = symbols_of(image_.in_go, ignored, code);
       const std::uint64_t hash = add(image_.hash == Hash::sysv ? sysv_table() : gnu_table());
       // Written once it is known where the code begins.
       const std::uint64_t symbols = add(std::string(dynamic_symbols.size() * sizeof(Elf64_Sym), '\0'));
@@ -100,7 +112,7 @@ struct ElfImage {
       header.e_phoff = sizeof(Elf64_Ehdr);
       header.e_phentsize = sizeof(Elf64_Phdr);
       header.e_phnum = segments;
-      if (image_.sections) add_sections(header, named_symbols, code_at, constants);
+      if (image_.sections) add_sections(header, named_symbols, go_symbols, code_at, code.size(), constants);
       std::memcpy(file_.data(), &header, sizeof(header));
       return file_;
     }
@@ -204,8 +216,61 @@ struct ElfImage {
       std::memcpy(file_.data() + sizeof(Elf64_Ehdr) + number * sizeof(segment), &segment, sizeof(segment));
     }
 
-    void add_sections(Elf64_Ehdr& header, const std::vector<Elf64_Sym>& named, std::uint64_t code_at,
-                      std::uint64_t constants) {
+    [[nodiscard]] std::string go_table(const std::vector<Elf64_Sym>& symbols, std::uint64_t code,
+                                       std::uint64_t end) const {
+      const bool is_short = image_.go_table >= Go::v1_18;
+      const bool oldest = image_.go_table == Go::v1_2;
+      constexpr std::uint32_t magics[] = {0xfffffffb, 0xfffffffa, 0xfffffff0, 0xfffffff1};
+      const std::uint64_t count = image_.in_go.size();
+      const auto put = [&](std::string& to, std::uint64_t value) {
+        if (is_short)
+          append(to, static_cast<std::uint32_t>(value));
+        else
+          append(to, value);
+      };
+      std::string names(1, '\0');
+      std::vector<std::uint64_t> places;
+      for (const Function& function : image_.in_go) {
+        places.push_back(names.size());
+        names += function.name + '\0';
+      }
+      const std::uint64_t pair = is_short ? 8 : 16;
+      const std::uint64_t header = oldest ? 16 : is_short ? 72 : 64;
+      const std::uint64_t entries_size = count * pair + pair / 2;
+      const std::uint64_t description_size = 24;
+      // The oldest has names behind all, the others before; there, descriptions count from the entries.
+      const std::uint64_t entries_at = oldest ? header : header + names.size();
+      const std::uint64_t names_at = oldest ? header + entries_size + count * description_size : header;
+      std::string table;
+      append(table, magics[static_cast<int>(image_.go_table)]);
+      append(table, std::uint32_t{0x08010000});
+      append(table, count);
+      if (!oldest) {
+        append(table, std::uint64_t{0});
+        if (is_short) append(table, image_.go_code_begin ? code : std::uint64_t{0});
+        append(table, names_at);
+        for (int i = 0; i < 3; ++i) append(table, std::uint64_t{0});
+        append(table, entries_at);
+        table += names;
+      }
+      const std::uint64_t base = is_short ? code : 0;
+      for (std::uint64_t i = 0; i < count; ++i) {
+        put(table, code + symbols[i + 1].st_value - base);
+        put(table, (oldest ? header : 0) + entries_size + i * description_size);
+      }
+      put(table, code + end - base);
+      for (std::uint64_t i = 0; i < count; ++i) {
+        std::string description;
+        put(description, code + symbols[i + 1].st_value - base);
+        append(description, static_cast<std::uint32_t>(places[i] + (oldest ? names_at : 0)));
+        description.resize(description_size);
+        table += description;
+      }
+      return oldest ? table + names : table;
+    }
+
+    void add_sections(Elf64_Ehdr& header, const std::vector<Elf64_Sym>& named, const std::vector<Elf64_Sym>& in_go,
+                      std::uint64_t code_at, std::uint64_t code_size, std::uint64_t constants) {
       std::vector<Elf64_Shdr> sections(1);
       std::string names(1, '\0');
       const auto section = [&](const char* name, std::uint32_t type, std::uint64_t offset, std::uint64_t size) {
@@ -217,7 +282,14 @@ struct ElfImage {
         one.sh_size = size;
         sections.push_back(one);
       };
+      const std::uint64_t code_address = image_.base + code_at + code_shift;
       section(".rodata", SHT_PROGBITS, constants, image_.constants.size());
+      section(".text", SHT_PROGBITS, code_at, code_size);
+      sections.back().sh_addr = code_address;
+      if (!image_.in_go.empty()) {
+        const std::string table = go_table(in_go, code_address, code_size);
+        section(".gopclntab", SHT_PROGBITS, add(table), table.size());
+      }
       if (!image_.named.empty()) {
         const std::uint64_t size = named.size() * sizeof(Elf64_Sym);
         const std::uint64_t symbols = add(std::string(size, '\0'));
@@ -245,5 +317,15 @@ struct ElfImage {
     std::string named_texts_{};
   };
 };
+
+/// The file of this content, which has to outlive it.
+inline std::optional<discover::ElfFile> elf_of(const std::string& content) {
+  return discover::ElfFile::open([&content](std::uint64_t offset, std::span<std::byte> into) -> std::size_t {
+    if (offset >= content.size()) return 0;
+    const std::size_t size = std::min(into.size(), content.size() - static_cast<std::size_t>(offset));
+    std::memcpy(into.data(), content.data() + offset, size);
+    return size;
+  });
+}
 
 }  // namespace inferscope::test

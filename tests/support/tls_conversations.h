@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <random>
 #include <string>
 #include <thread>
@@ -63,10 +64,16 @@ struct OpenSsl {
   }
 };
 
-/// What one side of a conversation says; its first four bytes are the conversation's number.
+/// What one side of a conversation says; its first four bytes are the conversation's number. go_tls_peer.go says the
+/// same.
 inline std::string said(unsigned number, bool by_client) {
-  std::mt19937 random(number * 2 + (by_client ? 1 : 0));
-  const std::size_t size = 4 + random() % (1u << (4 + random() % 17));  // up to 1 MiB, small ones as often as large
+  std::uint64_t state = std::uint64_t{number} * 2 + (by_client ? 1 : 0);
+  const auto random = [&state] {
+    state = state * 6364136223846793005 + 1442695040888963407;
+    return state >> 33;
+  };
+  const std::uint64_t bits = 4 + random() % 17;
+  const std::size_t size = 4 + random() % (1u << bits);  // up to 1 MiB, small ones as often as large
   std::string text(reinterpret_cast<const char*>(&number), 4);
   while (text.size() < size) text += static_cast<char>(random());
   return text;

@@ -37,6 +37,15 @@ constexpr Duration clock_interval = std::chrono::seconds(30);
 constexpr Duration clock_tolerance = std::chrono::milliseconds(1);
 constexpr Duration sample_interval = std::chrono::seconds(10);
 
+__u32 tls_flags(const TlsLibrary& library) {
+  __u32 flags = 0;
+  for (const TlsProbe& probe : library.probes) {
+    flags |= probe.calling == Calling::c ? WIRE_TLS_LIBRARY : WIRE_TLS_GO;
+    if (probe.calling == Calling::go_stack) flags |= WIRE_TLS_GO_STACK;
+  }
+  return flags;
+}
+
 struct RingDeleter {
   void operator()(ring_buffer* ring) const { ring_buffer__free(ring); }
 };
@@ -147,7 +156,7 @@ void LiveSource::Impl::write_settings() {
 
 Status LiveSource::Impl::set_target(Pid pid, wire_target_state state) {
   const auto key = static_cast<__u32>(pid);
-  const wire_target target{.state = static_cast<__u32>(state), .sample_budget = options.sample_reads, .uses_tls = 0};
+  const wire_target target{.state = static_cast<__u32>(state), .sample_budget = options.sample_reads, .tls = 0};
   if (bpf_map_update_elem(objects.map_fd("targets"), &key, &target, BPF_ANY) != 0)
     return Error{fmt::format("process {} cannot be watched: {}", pid, strerror(errno)),
                  "the table of watched processes may be full; exclude some in the configuration"};
@@ -370,11 +379,11 @@ Status LiveSource::watch(const TlsLibrary& library) {
   wire_target target{};
   const int targets = impl_->objects.map_fd("targets");
   if (bpf_map_lookup_elem(targets, &key, &target) != 0) return success();  // gone
-  const __u32 before = std::exchange(target.uses_tls, 1);
+  const __u32 before = std::exchange(target.tls, target.tls | tls_flags(library));
   // The flag first: what moves inside a call whose plaintext is told must not be told as well.
   bpf_map_update_elem(targets, &key, &target, BPF_EXIST);
   auto status = impl_->objects.attach(library);
-  target.uses_tls = before;
+  target.tls = before;
   if (!status) bpf_map_update_elem(targets, &key, &target, BPF_EXIST);
   return status;
 }

@@ -22,10 +22,19 @@
 namespace inferscope::source {
 namespace {
 
-/// By TlsFunction.
+/// By TlsFunction; Go has no others.
 constexpr std::array entry_programs{"enter_tls_inner", "enter_tls_read",  "enter_tls_write",
                                     "enter_tls_readx", "enter_tls_writx", "enter_tls_free"};
-constexpr const char* exit_program = "exit_tls";
+constexpr std::array go_entry_programs{"enter_go_inner", "enter_go_read", "enter_go_write"};
+
+const char* entry_program(const TlsProbe& probe) {
+  const auto function = static_cast<std::size_t>(probe.function);
+  return probe.calling == Calling::c ? entry_programs[function] : go_entry_programs.at(function);
+}
+const char* exit_program(const TlsProbe& probe) {
+  return probe.calling == Calling::c ? "exit_tls" : "exit_go";
+}
+
 /// When a return probe is told, the return address is off the stack.
 constexpr std::int64_t return_address_off = -8;
 
@@ -166,14 +175,14 @@ Status ProcessProbes::attach(bpf_object* object, const TlsLibrary& library) {
   };
   for (const TlsProbe& probe : library.probes) {
     if (probe.function == TlsFunction::free) continue;
-    if (!has_cookies() || probe.exits.empty()) place(exit_program, {probe.return_address, return_address_off}, true);
-    if (!has_cookies()) continue;
-    for (const ProbePlace& exit : probe.exits) place(exit_program, exit, false);
+    const bool exits_told = !probe.exits.empty() && (has_cookies() || probe.calling != Calling::c);
+    if (!exits_told) place(exit_program(probe), {probe.return_address, return_address_off}, true);
+    for (std::size_t i = 0; exits_told && i < probe.exits.size(); ++i)
+      place(exit_program(probe), probe.exits[i], false);
   }
   for (const TlsProbe& probe : library.probes) {
     const bool anywhere = has_cookies() || probe.entry.stack == 0;
-    place(entry_programs[static_cast<std::size_t>(probe.function)], anywhere ? probe.entry : ProbePlace{probe.begin, 0},
-          false);
+    place(entry_program(probe), anywhere ? probe.entry : ProbePlace{probe.begin, 0}, false);
   }
 
   auto& links = links_[library.pid];

@@ -23,16 +23,8 @@ extern "C" int inferscope_test_marker(int value) {
 namespace inferscope::discover {
 namespace {
 
+using test::elf_of;
 using test::ElfImage;
-
-std::optional<ElfFile> elf_of(const std::string& content) {
-  return ElfFile::open([&content](std::uint64_t offset, std::span<std::byte> into) -> std::size_t {
-    if (offset >= content.size()) return 0;
-    const std::size_t size = std::min(into.size(), content.size() - static_cast<std::size_t>(offset));
-    std::memcpy(into.data(), content.data() + offset, size);
-    return size;
-  });
-}
 
 std::string code_at(const std::string& content, const ElfFunction& function) {
   return content.substr(function.offset, function.size);

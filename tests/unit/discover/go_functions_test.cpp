@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "discover/go_functions.h"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cstring>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "discover/tls_functions.h"
+#include "tests/support/elf_image.h"
+
+namespace inferscope::discover {
+namespace {
+
+using test::elf_of;
+using test::ElfImage;
+using namespace std::string_literals;
+
+const std::string read_name = "crypto/tls.(*Conn).Read";
+const std::string write_name = "crypto/tls.(*Conn).Write";
+/// cmp 0x10(%r14),%rsp; jbe to the end; nop; ret
+const std::string with_registers = "\x49\x3b\x66\x10\x76\x02\x90\xc3"s;
+/// mov %fs:-8,%rcx; cmp 0x10(%rcx),%rsp; jbe to the end; nop; ret
+const std::string with_stack = "\x64\x48\x8b\x0c\x25\xf8\xff\xff\xff\x48\x3b\x61\x10\x76\x02\x90\xc3"s;
+
+ElfImage image_of(ElfImage::Go version, const std::string& code = with_registers) {
+  ElfImage image;
+  image.go_table = version;
+  image.in_go = {{.name = "runtime.text"},
+                 {.name = read_name, .code = code},
+                 {.name = "x" + read_name, .code = "\x90\x90\xc3"},
+                 {.name = write_name, .code = code},
+                 {.name = "main.main"}};
+  return image;
+}
+
+constexpr std::array versions{ElfImage::Go::v1_2, ElfImage::Go::v1_16, ElfImage::Go::v1_18, ElfImage::Go::v1_20};
+
+TEST(GoFunctions, FoundByTheTableOfEachVersion) {
+  for (const ElfImage::Go version : versions) {
+    SCOPED_TRACE(static_cast<int>(version));
+    for (const std::uint64_t base : {std::uint64_t{0}, std::uint64_t{0x400000}}) {
+      ElfImage image = image_of(version);
+      image.base = base;
+      const std::string content = image.build();
+      const auto found = go_functions(*elf_of(content), {read_name, write_name, "main.main", "no.such"});
+      ASSERT_TRUE(found);
+      ASSERT_TRUE(*found) << found->error().text();
+      ASSERT_EQ((*found)->size(), 3u);
+      const ElfFunction& function = (*found)->at(read_name);
+      EXPECT_EQ(content.substr(function.offset, function.size), with_registers);
+      EXPECT_EQ((*found)->at("main.main").size, 1u) << "the last one ends where the table says";
+    }
+  }
+}
+
+TEST(GoFunctions, WhereCodeBeginsMayBeLeftToTheSection) {
+  ElfImage image = image_of(ElfImage::Go::v1_20);
+  image.go_code_begin = false;
+  const std::string content = image.build();
+  const auto found = go_functions(*elf_of(content), {read_name});
+  ASSERT_TRUE(found && *found);
+  EXPECT_EQ(content.substr((*found)->at(read_name).offset, with_registers.size()), with_registers);
+}
+
+TEST(GoFunctions, NoTable) {
+  EXPECT_FALSE(go_functions(*elf_of(ElfImage{}.build()), {read_name}));
+}
+
+TEST(GoFunctions, ABrokenTableIsToldAndNothingOfItBelieved) {
+  for (const ElfImage::Go version : versions) {
+    const std::string whole = image_of(version).build();
+    const auto table = elf_of(whole)->section(".gopclntab");
+    ASSERT_GT(table.size, 0u);
+    const auto with = [&](std::uint64_t place, std::uint64_t value) {
+      std::string content = whole;
+      std::memcpy(content.data() + table.offset + place, &value, sizeof(value));
+      return content;
+    };
+    const auto fails = [&](const std::string& content) {
+      const auto found = go_functions(*elf_of(content), {read_name, write_name});
+      return found && !*found && !found->error().text().empty();
+    };
+    EXPECT_TRUE(fails(with(0, 0x0801000012345678))) << "another version";
+    EXPECT_TRUE(fails(with(8, UINT64_MAX))) << "more functions than anybody has";
+    // Any word of it is a lie: what is found nevertheless is code of the file.
+    for (std::uint64_t place = 16; place + 8 <= table.size; place += 4)
+      for (const std::uint64_t lie : {std::uint64_t{0}, UINT64_MAX - 3, std::uint64_t{table.size - 1}}) {
+        const std::string content = with(place, lie);
+        const auto found = go_functions(*elf_of(content), {read_name});
+        if (!found || !*found) continue;
+        for (const auto& [name, function] : **found) EXPECT_LT(function.offset, content.size());
+      }
+    // Cut anywhere.
+    int told = 0;
+    for (std::uint64_t size = 0; size < table.size; ++size) {
+      std::string cut = whole;
+      Elf64_Ehdr header{};
+      std::memcpy(&header, cut.data(), sizeof(header));
+      for (int i = 0; i < header.e_shnum; ++i) {
+        Elf64_Shdr section{};
+        char* at = cut.data() + header.e_shoff + static_cast<std::uint64_t>(i) * sizeof(section);
+        std::memcpy(&section, at, sizeof(section));
+        if (section.sh_offset != table.offset || section.sh_size != table.size) continue;
+        section.sh_size = size;
+        std::memcpy(at, &section, sizeof(section));
+      }
+      const auto found = go_functions(*elf_of(cut), {read_name});
+      if (found && !*found) ++told;
+      if (!found || !*found || !(*found)->contains(read_name)) continue;
+      EXPECT_EQ(cut.substr((*found)->at(read_name).offset, with_registers.size()), with_registers);
+    }
+    EXPECT_GT(told, 0);
+  }
+}
+
+TEST(GoFunctions, TlsOfGoIsCalledAsItsCodeTells) {
+  for (const auto& [code, calling, jump] :
+       {std::tuple(with_registers, Calling::go_registers, 4u), std::tuple(with_stack, Calling::go_stack, 13u)}) {
+    const std::string content = image_of(ElfImage::Go::v1_16, code).build();
+    const TlsContent tls = static_tls(*elf_of(content), true);
+    EXPECT_EQ(tls.evidence, ".gopclntab");
+    EXPECT_EQ(tls.problem, "");
+    ASSERT_EQ(tls.probes.size(), 2u);
+    const TlsProbe& probe = tls.probes[0];
+    EXPECT_EQ(probe.symbol, read_name);
+    EXPECT_EQ(probe.calling, calling);
+    EXPECT_EQ(probe.entry.offset, probe.begin + jump) << "on the jump, which the kernel emulates";
+    ASSERT_EQ(probe.exits.size(), 1u);
+    EXPECT_EQ(content[probe.exits[0].offset], '\xc3');
+  }
+}
+
+TEST(GoFunctions, CodeThatIsNotOfGoGetsNoProbe) {
+  for (const std::string& code : {"\x90\xc3"s, "\x49\x3b\x66\x18\x76\x02\x90\xc3"s,  // another offset
+                                  with_registers.substr(0, 6),                       // no return
+                                  "\x49\x3b\x66\x10\x55\xc3"s,                       // no jump
+                                  "\x48\x3b\x61\x10\x76\x02\x90\xc3"s}) {            // no goroutine
+    const TlsContent tls = static_tls(*elf_of(image_of(ElfImage::Go::v1_20, code).build()), true);
+    EXPECT_EQ(tls.evidence, ".gopclntab");
+    EXPECT_TRUE(tls.probes.empty());
+    EXPECT_NE(tls.problem.find(read_name), std::string::npos);
+  }
+}
+
+TEST(GoFunctions, AProgramWithoutTlsHasNone) {
+  ElfImage image;
+  image.in_go = {{.name = "main.main"}};
+  EXPECT_EQ(static_tls(*elf_of(image.build()), true).evidence, "");
+}
+
+}  // namespace
+}  // namespace inferscope::discover
