@@ -35,14 +35,14 @@ def agent_binary():
     return binary
 
 
-def _cache():
+def cache():
     return pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "inferscope"
 
 
 def _prepare(what, parts, commands, *files):
     """Lets scripts/lib fetch what is not in the cache yet. Raises SkipTest if it cannot."""
-    _cache().mkdir(parents=True, exist_ok=True)
-    with open(_cache() / f"{parts[-1]}.lock", "w") as lock:  # several test programs may begin at once
+    cache().mkdir(parents=True, exist_ok=True)
+    with open(cache() / f"{parts[-1]}.lock", "w") as lock:  # several test programs may begin at once
         fcntl.flock(lock, fcntl.LOCK_EX)
         if all(file.exists() for file in files):
             return
@@ -55,7 +55,7 @@ def _prepare(what, parts, commands, *files):
 
 def llama_root():
     """The folder with llama-server and its models."""
-    root = pathlib.Path(os.environ.get("INFERSCOPE_LLAMA", _cache() / "llama"))
+    root = pathlib.Path(os.environ.get("INFERSCOPE_LLAMA", cache() / "llama"))
     models = [root / "models" / name for name in ("tiny.gguf", "medium.gguf")]
     _prepare("llama-server", ("common", "packages", "llama"), "prepare_llama; prepare_medium_model", *models)
     return root
@@ -63,8 +63,15 @@ def llama_root():
 
 def program(package, path):
     """A server of a package that is not installed, since that would start it."""
-    file = _cache() / "programs" / package / path
+    file = cache() / "programs" / package / path
     _prepare(package, ("common", "packages", "programs"), f"prepare_program {package}", file)
+    return file
+
+
+def old_go():
+    """Go's compiler of before functions were called with registers."""
+    file = cache() / "programs/golang-1.15/usr/lib/go-1.15/bin/go"
+    _prepare("Go 1.15", ("common", "packages", "programs"), "prepare_old_go", file)
     return file
 
 

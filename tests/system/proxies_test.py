@@ -38,6 +38,24 @@ frontend front
 backend back
   server llama {backend}
 """
+CADDY = """
+{{
+  admin off
+  auto_https off
+  default_sni localhost
+  servers {{
+    protocols h1 h2
+  }}
+  storage file_system {folder}/caddy
+}}
+https://:{port} {{
+  bind 127.0.0.1
+  tls {certificate} {key}
+  reverse_proxy {backend} {{
+    flush_interval -1
+  }}
+}}
+"""
 
 
 class ProxiesTest(SystemTest):
@@ -102,6 +120,12 @@ class ProxiesTest(SystemTest):
     def test_haproxy(self):
         binary = program("haproxy", "usr/sbin/haproxy")
         self.check(*self.front("haproxy", HAPROXY, binary, "-db", "-f"))
+
+    def test_caddy(self):
+        """A closed program in Go, as Debian built it."""
+        binary = program("caddy", "usr/bin/caddy")
+        home = f"XDG_CONFIG_HOME={self.folder}"  # it keeps its configuration there
+        self.check(*self.front("caddy", CADDY, "env", home, binary, "run", "--adapter", "caddyfile", "--config"))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,85 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Servers in Go, whose TLS is Go's own: as they are built, stripped, and of before Go 1.17, when functions were called
+otherwise."""
+import concurrent.futures
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+import fixtures
+from fixtures import Agent, ScriptServer, SystemTest, certificate_in, run_cli, wait_until
+from trouble import watch_only
+
+
+class GoTest(SystemTest):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.key, cls.certificate = certificate_in(cls.folder)
+
+    def built(self, name, compiler, *options):
+        binary = self.folder / f"go_server_{name}"
+        environment = {**os.environ, "GO111MODULE": "off", "CGO_ENABLED": "0", "GOFLAGS": "",
+                       "GOCACHE": str(fixtures.cache() / "go-cache")}
+        subprocess.run([compiler, "build", "-o", binary, *options, fixtures.SUPPORT / "go_server.go"], check=True,
+                       env=environment)
+        return binary
+
+    def check(self, binary):
+        server = ScriptServer(self.folder, [], binary, self.key, self.certificate)
+        agent = Agent(self.folder, watch_only(server), name=binary.name).wait_watching(server)
+        wait_until(lambda: "TLS is seen in the clear" in agent.log(), agent.log)
+
+        def one(number):
+            with server.client(tls=True) as client:
+                return [client.chat(stream=True, max_tokens=5 + number), client.chat(max_tokens=2)]
+
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            pairs = list(pool.map(one, range(8)))
+        for number, pair in enumerate(pairs):
+            for reply, tokens in zip(pair, (5 + number, 2)):
+                trace = agent.trace_of(reply)
+                self.assertEqual(trace["gen_ai.usage.output_tokens"], tokens, trace)
+                self.assertEqual(trace["gen_ai.response.model"], "go-model")
+                self.assertEqual(trace["url.scheme"], "https")
+                self.assertTrue(trace["inferscope.complete"], trace)
+        self.check_http2(server, agent)
+        self.assertEqual(agent.status()["kernel"]["tls_unplaced"], 0)
+        doctor = run_cli("doctor", "-c", agent.config_path)
+        self.assertIn(f"TLS in {binary.name} (executable, .gopclntab): crypto/tls.(*Conn)", doctor.stdout)
+        self.assertEqual(agent.stop(), 0)
+        self.assertTrue(server.running())
+        with server.client(tls=True) as client:
+            self.assertEqual(client.chat(max_tokens=2).status, 200, "the probes are gone, the server works on")
+
+    def check_http2(self, server, agent):
+        body = self.folder / "body.json"
+        body.write_text(json.dumps({"model": "asked", "messages": [], "max_tokens": 6, "stream": True}))
+        subprocess.run(["nghttp", "--null-out", "--multiply=5", f"--data={body}",
+                        "--header=content-type: application/json",
+                        f"https://127.0.0.1:{server.port}/v1/chat/completions"], check=True, capture_output=True)
+        traces = agent.wait_traces(5, **{"gen_ai.request.model": "asked", "process.pid": server.pid})
+        self.assertEqual(len(traces), 5)
+        for trace in traces:
+            self.assertEqual(trace["network.protocol.version"], "2", trace)
+            self.assertEqual(trace["gen_ai.usage.output_tokens"], 6)
+            self.assertTrue(trace["inferscope.complete"], trace)
+
+    def test_plain_and_stripped(self):
+        compiler = shutil.which("go")
+        if not compiler:
+            self.skipTest("Go is not installed (package golang-go)")
+        self.check(self.built("plain", compiler))
+        self.check(self.built("stripped", compiler, "-ldflags=-s -w"))
+
+    def test_before_go_1_17(self):
+        self.check(self.built("old", fixtures.old_go(), "-ldflags=-s -w"))
+
+
+if __name__ == "__main__":
+    fixtures.main()
