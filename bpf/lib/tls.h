@@ -48,6 +48,19 @@ struct {
   __type(value, struct tls_place);
 } tls_sessions SEC(".maps");
 
+/* thread -> the session that it called last, of those that nobody knows. What it makes is sent at once. */
+#define ORPHAN_NS 10000000ull
+struct tls_orphan {
+  struct tls_session session; /* session 0: it is not known which */
+  __u64 time_ns;
+};
+struct {
+  __uint(type, BPF_MAP_TYPE_LRU_HASH);
+  __uint(max_entries, 16384);
+  __type(key, __u64);
+  __type(value, struct tls_orphan);
+} tls_orphans SEC(".maps");
+
 /* thread -> the connection on which it received the begin of a TLS conversation outside of any call: its library works
  * on memory. Of a session that nobody knows, the next call of this thread is about it. */
 struct {
@@ -95,17 +108,37 @@ static __always_inline int is_client_hello(struct call *call, long length) {
   return head[0] == 22 && head[1] == 3 && head[5] == 1;
 }
 
+/* A library that works on memory. Who receives a ClientHello hands it to a session next; who sends one has it from the
+ * session that it called last. */
 static __always_inline void note_client_hello(struct wire_conn *conn, struct call *call, long length) {
   struct tls_place place = {.conn_key = conn->key, .conn = conn->id};
   __u64 thread = bpf_get_current_pid_tgid();
-  if (conn->clear || call->direction != WIRE_RECEIVED || conn->streams[0].sequence || conn->streams[1].sequence)
+  struct tls_orphan *orphan;
+  if (conn->clear || conn->streams[0].sequence || conn->streams[1].sequence || !is_client_hello(call, length))
     return;
-  if (!is_client_hello(call, length))
-    return;
-  if (bpf_map_lookup_elem(&tls_hellos, &thread))
-    place.conn = 0; /* two at once: whose session comes next is not known, and is not guessed */
-  bpf_map_update_elem(&tls_hellos, &thread, &place, BPF_ANY);
+  if (call->direction == WIRE_SENT) {
+    orphan = bpf_map_lookup_elem(&tls_orphans, &thread);
+    if (!orphan || !orphan->session.session || call->begin_ns - orphan->time_ns > ORPHAN_NS)
+      return;
+    bpf_map_update_elem(&tls_sessions, &orphan->session, &place, BPF_ANY);
+    bpf_map_delete_elem(&tls_orphans, &thread);
+  } else {
+    if (bpf_map_lookup_elem(&tls_hellos, &thread))
+      place.conn = 0; /* two at once: whose session comes next is not known, and is not guessed */
+    bpf_map_update_elem(&tls_hellos, &thread, &place, BPF_ANY);
+  }
   conn->clear = 1;
+}
+
+/* A call of a session that nobody knows moved nothing: it may have made a ClientHello. */
+static __always_inline void note_orphan(struct tls_call *call) {
+  __u64 thread = bpf_get_current_pid_tgid();
+  struct tls_orphan orphan = {.session = {.session = call->session, .tgid = current_tgid()},
+                              .time_ns = bpf_ktime_get_ns()};
+  struct tls_orphan *before = bpf_map_lookup_elem(&tls_orphans, &thread);
+  if (before && before->session.session != call->session && orphan.time_ns - before->time_ns < ORPHAN_NS)
+    orphan.session.session = 0; /* two at once: likewise */
+  bpf_map_update_elem(&tls_orphans, &thread, &orphan, BPF_ANY);
 }
 
 static __always_inline int begin_tls_call(struct caller *caller, struct tls_call *call) {
@@ -140,31 +173,32 @@ static __always_inline void take_hello(struct tls_place *place) {
 }
 
 /* The connection that was used inside, or the one that the session used before, or the one that waits for a session. */
-static __always_inline struct wire_conn *conn_of_call(struct tls_call *call, int heed_hello) {
+static __always_inline struct wire_conn *conn_of_call(struct tls_call *call, int on_memory) {
   struct tls_session session = {.session = call->session, .tgid = current_tgid()};
   struct tls_place place = {.conn_key = call->conn_key, .conn = call->conn};
   struct tls_place *known = bpf_map_lookup_elem(&tls_sessions, &session);
   struct wire_conn *conn;
   if (!place.conn_key && known)
     place = *known;
-  else if (!place.conn_key && heed_hello)
+  else if (!place.conn_key && on_memory)
     take_hello(&place);
   if (place.conn_key && (!known || known->conn != place.conn))
     bpf_map_update_elem(&tls_sessions, &session, &place, BPF_ANY);
+  call->conn_key = place.conn_key;
   conn = bpf_map_lookup_elem(&conns, &place.conn_key);
   return conn && conn->id == place.conn ? conn : 0;
 }
 
 /* The call returned, and moved so many bytes of plaintext. */
-static __always_inline void end_tls_call(struct tls_call *call, __u64 moved, int heed_hello) {
-  struct wire_conn *conn = conn_of_call(call, heed_hello);
+static __always_inline void end_tls_call(struct tls_call *call, __u64 moved, int on_memory) {
+  struct wire_conn *conn = conn_of_call(call, on_memory);
   struct call plain = {
       .begin_ns = call->begin_ns, .buffer = call->buffer, .shape = CALL_BYTES, .direction = call->direction & 1};
-  if (!moved)
-    return;
-  if (conn)
+  if (!moved && !call->conn_key && on_memory)
+    note_orphan(call);
+  else if (moved && conn)
     transfer(conn, &plain, moved);
-  else
+  else if (moved)
     count(WIRE_COUNT_TLS_UNPLACED);
 }
 

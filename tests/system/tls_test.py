@@ -144,5 +144,45 @@ class OtherLibrariesTest(SystemTest):
         self.assertEqual(trace["http.response.body.size"], len(page.stdout), json.dumps(trace))
 
 
+class GatewayTest(SystemTest):
+    """Clients whose TLS works on memory: no socket is used inside the library's calls."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.server = LlamaServer(cls.folder, tls=True)
+
+    def check(self, gateway, name):
+        agent = Agent(self.folder, watch_only(self.server, gateway), name=name).wait_watching(self.server, gateway)
+        wait_until(lambda: agent.log().count("TLS is seen in the clear") >= 2, agent.log)
+
+        def one(number):
+            with gateway.client() as client:
+                return client.chat(text=f"question {number}", stream=True, max_tokens=5 + number)
+
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            replies = list(pool.map(one, range(12)))
+        for number, reply in enumerate(replies):
+            trace = agent.wait_traces(1, **{"client.port": reply.client_port, "process.pid": gateway.pid})[0]
+            hops = agent.wait_traces(3, trace_id=trace["trace_id"])
+            self.assertEqual(sorted((hop["inferscope.role"], hop["url.scheme"]) for hop in hops),
+                             [("client", "https"), ("server", "http"), ("server", "https")], hops)
+            for hop in hops:
+                self.assertTrue(hop["inferscope.complete"], hop)
+                self.assertEqual(hop["gen_ai.usage.output_tokens"], 5 + number)
+        self.assertEqual(agent.status()["kernel"]["tls_unplaced"], 0)
+
+    def test_asyncio(self):
+        self.check(PythonServer(self.folder, fixtures.SUPPORT / "gateway.py", self.server.host, self.server.port),
+                   "asyncio")
+
+    def test_node(self):
+        node = shutil.which("node")
+        if not node:
+            self.skipTest("Node.js is not installed")
+        self.check(ScriptServer(self.folder, [node], fixtures.SUPPORT / "node_gateway.js", self.server.host,
+                                self.server.port), "node")
+
+
 if __name__ == "__main__":
     fixtures.main()
