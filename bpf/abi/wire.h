@@ -169,6 +169,8 @@ struct wire_conn {
   __u8 reset;
   __u8 clear; /* its transfers are plaintext, from a TLS library */
   __u8 family;
+  __u32 tls_calls;   /* calls of a TLS library in progress that have used it */
+  __u32 ending;      /* it was closed meanwhile: 1 + enum wire_close_reason */
   struct wire_stream streams[2];
 };
 
@@ -222,7 +224,7 @@ _Static_assert(__builtin_offsetof(struct wire_conn_open, path) == 104, "wire_con
 _Static_assert(sizeof(struct wire_conn_half_closed) == 32, "wire_conn_half_closed");
 _Static_assert(sizeof(struct wire_conn_closed) == 64, "wire_conn_closed");
 _Static_assert(sizeof(struct wire_transfer) == 80, "wire_transfer");
-_Static_assert(sizeof(struct wire_conn) == 120, "wire_conn");
+_Static_assert(sizeof(struct wire_conn) == 128, "wire_conn");
 #ifdef __cplusplus
 #undef _Static_assert
 #endif

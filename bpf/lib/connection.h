@@ -193,8 +193,19 @@ static __always_inline void announce_close(struct wire_conn *conn, __u32 reason)
 
 static __always_inline void close_conn(struct wire_conn *conn, __u32 reason) {
   __u64 key = conn->key;
+  if (conn->ending)
+    reason = conn->ending - 1;
   announce_close(conn, conn->reset && reason == WIRE_CLOSE_CLOSED ? WIRE_CLOSE_RESET : reason);
   bpf_map_delete_elem(&conns, &key);
+}
+
+/* What calls of a TLS library have moved is told when they return, which may be after another thread closed the
+ * connection: its end waits for them. */
+static __always_inline void end_conn(struct wire_conn *conn, __u32 reason) {
+  if (conn->tls_calls)
+    conn->ending = 1 + reason;
+  else
+    close_conn(conn, reason);
 }
 
 static __always_inline void announce_half_close(struct wire_conn *conn, __u32 direction) {

@@ -92,11 +92,26 @@ static __always_inline void forget_ciphertext(struct socket_ref *ref) {
     close_conn(conn, WIRE_CLOSE_FORGOTTEN);
 }
 
+/* The call is no longer busy with the connection that it used. */
+static __always_inline void leave_conn(struct tls_call *call) {
+  struct wire_conn *conn = bpf_map_lookup_elem(&conns, &call->conn_key);
+  if (!conn || conn->id != call->conn)
+    return;
+  __sync_fetch_and_add(&conn->tls_calls, -1);
+  if (conn->ending && !conn->tls_calls)
+    close_conn(conn, WIRE_CLOSE_CLOSED);
+}
+
 /* The connection is used inside the call. */
 static __always_inline void place_tls_call(struct tls_call *call, struct wire_conn *conn) {
+  conn->clear = 1;
+  if (call->conn == conn->id)
+    return;
+  if (call->conn)
+    leave_conn(call);
   call->conn_key = conn->key;
   call->conn = conn->id;
-  conn->clear = 1;
+  __sync_fetch_and_add(&conn->tls_calls, 1);
 }
 
 /* A handshake record (22, version 3.x) that is a ClientHello (1). */
@@ -147,6 +162,8 @@ static __always_inline int begin_tls_call(struct caller *caller, struct tls_call
     return 0; /* the outer one tells what moved */
   if (!is_watched(target_of(current_tgid())))
     return 0;
+  if (outer && outer->conn)
+    leave_conn(outer); /* it never returned */
   if (bpf_map_update_elem(&tls_calls, caller, call, BPF_ANY))
     count(WIRE_COUNT_CALLS_FULL);
   return 0;
@@ -173,7 +190,7 @@ static __always_inline void take_hello(struct tls_place *place) {
 }
 
 /* The connection that was used inside, or the one that the session used before, or the one that waits for a session. */
-static __always_inline struct wire_conn *conn_of_call(struct tls_call *call, int on_memory) {
+static __always_inline struct wire_conn *conn_of_call(struct tls_call *call, int on_memory, int *is_known) {
   struct tls_session session = {.session = call->session, .tgid = current_tgid()};
   struct tls_place place = {.conn_key = call->conn_key, .conn = call->conn};
   struct tls_place *known = bpf_map_lookup_elem(&tls_sessions, &session);
@@ -184,22 +201,25 @@ static __always_inline struct wire_conn *conn_of_call(struct tls_call *call, int
     take_hello(&place);
   if (place.conn_key && (!known || known->conn != place.conn))
     bpf_map_update_elem(&tls_sessions, &session, &place, BPF_ANY);
-  call->conn_key = place.conn_key;
+  *is_known = place.conn_key != 0;
   conn = bpf_map_lookup_elem(&conns, &place.conn_key);
   return conn && conn->id == place.conn ? conn : 0;
 }
 
 /* The call returned, and moved so many bytes of plaintext. */
 static __always_inline void end_tls_call(struct tls_call *call, __u64 moved, int on_memory) {
-  struct wire_conn *conn = conn_of_call(call, on_memory);
+  int is_known = 0;
+  struct wire_conn *conn = conn_of_call(call, on_memory, &is_known);
   struct call plain = {
       .begin_ns = call->begin_ns, .buffer = call->buffer, .shape = CALL_BYTES, .direction = call->direction & 1};
-  if (!moved && !call->conn_key && on_memory)
+  if (!moved && !is_known && on_memory)
     note_orphan(call);
   else if (moved && conn)
     transfer(conn, &plain, moved);
   else if (moved)
     count(WIRE_COUNT_TLS_UNPLACED);
+  if (call->conn)
+    leave_conn(call);
 }
 
 #endif

@@ -66,7 +66,7 @@ int enter_close(struct sys_enter_args *ctx) {
   struct socket_ref ref;
   struct wire_conn *conn = known_conn(ctx->args[0], &ref);
   if (conn && is_last_reference(ref.file))
-    close_conn(conn, WIRE_CLOSE_CLOSED);
+    end_conn(conn, WIRE_CLOSE_CLOSED);
   return 0;
 }
 
@@ -99,6 +99,6 @@ SEC("raw_tp/tcp_destroy_sock")
 int on_tcp_destroy(struct bpf_raw_tracepoint_args *ctx) {
   struct wire_conn *conn = find_conn((struct sock *)ctx->args[0]);
   if (conn)
-    close_conn(conn, WIRE_CLOSE_CLOSED);
+    end_conn(conn, WIRE_CLOSE_CLOSED);
   return 0;
 }

@@ -109,6 +109,46 @@ TEST(TlsBpf, PlaintextIsCapturedByteForByte) {
   expect_all(traced);
 }
 
+/// After what it hands on, closes the descriptor: as if another thread did, that had seen the answer to it already.
+long close_behind_the_back(BIO* bio, int operation, const char*, std::size_t, int, long, int result, std::size_t*) {
+  if (operation == (BIO_CB_WRITE | BIO_CB_RETURN)) close(static_cast<int>(BIO_get_fd(bio, nullptr)));
+  return result;
+}
+
+TEST(TlsBpf, WhatACallMovedIsToldBeforeTheEndOfItsConnection) {
+  TracedProcess traced;
+  trace(traced, "libssl.so.3 (.dynsym)", [](int ready) {
+    const OpenSsl tls = OpenSsl::shared();
+    char byte = 0;
+    REQUIRE_OR_EXIT(read(ready, &byte, 1) == 1);
+    const auto pair = tcp_pair();
+    std::thread other([&] {
+      std::mt19937 random(1);
+      SSL* session = tls.SSL_new(tls.context);
+      REQUIRE_OR_EXIT(tls.SSL_set_fd(session, pair.server) == 1 && tls.SSL_accept(session) == 1);
+      hear(tls, session, 5, random);
+    });
+    SSL* session = tls.SSL_new(tls.context);
+    REQUIRE_OR_EXIT(tls.SSL_set_fd(session, pair.client) == 1 && tls.SSL_connect(session) == 1);
+    BIO_set_callback_ex(SSL_get_wbio(session), close_behind_the_back);
+    REQUIRE_OR_EXIT(tls.SSL_write(session, "hello", 5) == 5);
+    other.join();
+  });
+  const auto said = traced.all<Transfer>();
+  const auto sent =
+      std::find_if(said.begin(), said.end(), [](const Transfer* one) { return one->direction == Direction::sent; });
+  ASSERT_NE(sent, said.end());
+  EXPECT_EQ((*sent)->head, "hello");
+  int ends = 0;
+  for (const ConnectionClosed* closed : traced.all<ConnectionClosed>()) {
+    if (closed->id != (*sent)->connection) continue;
+    ++ends;
+    EXPECT_EQ(closed->sent_bytes, 5u);
+  }
+  EXPECT_EQ(ends, 1);
+  EXPECT_EQ(traced.source().counters().tls_unplaced, 0u);
+}
+
 /// Conversations of goroutines, which begin calls on one thread and end them on another, and whose stacks are moved.
 TEST(TlsBpf, PlaintextOfGoIsCapturedByteForByte) {
 #ifdef GO_TLS_PEER

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// An inference server in JavaScript, over TLS: POST /v1/chat/completions, streamed or not. It prints its port.
+// An inference server in JavaScript, over TLS and HTTP/1.1 or 2: POST /v1/chat/completions, streamed or not. It prints its port.
 // usage: node node_server.js KEY CERTIFICATE
 "use strict";
 const fs = require("fs");
-const https = require("https");
+const http2 = require("http2");
 
 const [key, certificate] = process.argv.slice(2);
 const head = { id: "node-1", model: "node-model" };
@@ -30,8 +30,8 @@ function answer(request, response) {
   next();
 }
 
-const options = { key: fs.readFileSync(key), cert: fs.readFileSync(certificate) };
-const server = https.createServer(options, (request, response) => {
+const options = { allowHTTP1: true, key: fs.readFileSync(key), cert: fs.readFileSync(certificate) };
+const server = http2.createSecureServer(options, (request, response) => {
   const parts = [];
   request.on("data", (part) => parts.push(part));
   request.on("end", () => answer(JSON.parse(Buffer.concat(parts).toString()), response));

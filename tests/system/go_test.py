@@ -3,7 +3,6 @@
 """Servers in Go, whose TLS is Go's own: as they are built, stripped, and of before Go 1.17, when functions were called
 otherwise."""
 import concurrent.futures
-import json
 import os
 import pathlib
 import shutil
@@ -13,6 +12,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import fixtures
 from fixtures import Agent, ScriptServer, SystemTest, certificate_in, run_cli, wait_until
+from traffic import ask_over_http2
 from trouble import watch_only
 
 
@@ -48,7 +48,8 @@ class GoTest(SystemTest):
                 self.assertEqual(trace["gen_ai.response.model"], "go-model")
                 self.assertEqual(trace["url.scheme"], "https")
                 self.assertTrue(trace["inferscope.complete"], trace)
-        self.check_http2(server, agent)
+        for trace in ask_over_http2(self.folder, agent, server, 5, max_tokens=6, stream=True):
+            self.assertEqual(trace["gen_ai.usage.output_tokens"], 6, trace)
         self.assertEqual(agent.status()["kernel"]["tls_unplaced"], 0)
         doctor = run_cli("doctor", "-c", agent.config_path)
         self.assertIn(f"TLS in {binary.name} (executable, .gopclntab): crypto/tls.(*Conn)", doctor.stdout)
@@ -56,19 +57,6 @@ class GoTest(SystemTest):
         self.assertTrue(server.running())
         with server.client(tls=True) as client:
             self.assertEqual(client.chat(max_tokens=2).status, 200, "the probes are gone, the server works on")
-
-    def check_http2(self, server, agent):
-        body = self.folder / "body.json"
-        body.write_text(json.dumps({"model": "asked", "messages": [], "max_tokens": 6, "stream": True}))
-        subprocess.run(["nghttp", "--null-out", "--multiply=5", f"--data={body}",
-                        "--header=content-type: application/json",
-                        f"https://127.0.0.1:{server.port}/v1/chat/completions"], check=True, capture_output=True)
-        traces = agent.wait_traces(5, **{"gen_ai.request.model": "asked", "process.pid": server.pid})
-        self.assertEqual(len(traces), 5)
-        for trace in traces:
-            self.assertEqual(trace["network.protocol.version"], "2", trace)
-            self.assertEqual(trace["gen_ai.usage.output_tokens"], 6)
-            self.assertTrue(trace["inferscope.complete"], trace)
 
     def test_plain_and_stripped(self):
         compiler = shutil.which("go")

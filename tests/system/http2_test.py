@@ -6,11 +6,11 @@ import json
 import pathlib
 import subprocess
 import sys
-import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import fixtures
 from fixtures import SUPPORT, Agent, LlamaServer, Process, PythonServer, SystemTest, certificate_in, free_port, program, wait_until
+from traffic import ask_over_http2
 from trouble import watch_only
 
 
@@ -38,23 +38,11 @@ class FrontTest(SystemTest):
 
     def ask(self, front, count=1, **fields):
         """So many requests at once on one connection: their traces at the front."""
-        model = f"model-{time.monotonic_ns()}"
-        body = self.folder / f"{model}.json"
-        body.write_text(json.dumps({"model": model, "messages": [{"role": "user", "content": "one two three"}],
-                                    "max_tokens": 6, "ignore_eos": True, **fields}))
-        subprocess.run(["nghttp", "--null-out", f"--multiply={count}", f"--data={body}",
-                        "--header=content-type: application/json",
-                        f"{'https' if front is self.secure else 'http'}://127.0.0.1:{front.port}/v1/chat/completions"],
-                       check=True, capture_output=True)
-        traces = self.agent.wait_traces(count, **{"gen_ai.request.model": model, "process.pid": front.pid,
-                                                  "inferscope.role": "server"})
-        self.assertEqual(len(traces), count)
-        self.assertEqual(len({trace["client.port"] for trace in traces}), 1, "all on one connection")
+        scheme = "https" if front is self.secure else "http"
+        traces = ask_over_http2(self.folder, self.agent, front, count, scheme, max_tokens=6, **fields)
         for trace in traces:
-            self.assertEqual(trace["network.protocol.version"], "2", trace)
-            self.assertEqual(trace["url.scheme"], "https" if front is self.secure else "http")
+            self.assertEqual(trace["url.scheme"], scheme)
             self.assertEqual(trace["inferscope.outcome"], "ok", trace)
-            self.assertTrue(trace["inferscope.complete"], trace)
             self.assertEqual(trace["gen_ai.usage.output_tokens"], 6)
         return traces
 
@@ -71,6 +59,26 @@ class FrontTest(SystemTest):
             for trace in self.ask(front, count=5, stream=True, stream_options={"include_usage": True}):
                 # A token that is half a character comes with the next one.
                 self.assertIn(len(trace["inferscope.token_times"]), range(3, 7))
+
+    def test_many(self):
+        """h2load: several connections, each with many requests at once."""
+        for front in (self.plain, self.secure):
+            model = f"load-{front.port}"
+            body = self.folder / f"{model}.json"
+            body.write_text(json.dumps({"model": model, "prompt": "one two", "max_tokens": 2, "ignore_eos": True}))
+            scheme = "https" if front is self.secure else "http"
+            done = subprocess.run(["h2load", "--requests=120", "--clients=4", "--max-concurrent-streams=10",
+                                   f"--data={body}", "--header=content-type: application/json",
+                                   f"{scheme}://127.0.0.1:{front.port}/v1/completions"], check=True, text=True,
+                                  capture_output=True).stdout
+            self.assertIn("120 succeeded, 0 failed", done)
+            traces = self.agent.wait_traces(120, **{"gen_ai.request.model": model, "process.pid": front.pid,
+                                                    "inferscope.role": "server"})
+            self.assertEqual(len(traces), 120)
+            self.assertEqual(len({trace["client.port"] for trace in traces}), 4)
+            for trace in traces:
+                self.assertTrue(trace["inferscope.complete"], trace)
+                self.assertEqual(trace["gen_ai.usage.output_tokens"], 2, trace)
 
 
 class GrpcTest(SystemTest):

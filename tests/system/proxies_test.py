@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Reverse proxies as people run them, with TLS before a real llama-server: one trace with a span for each hop."""
-import json
 import pathlib
 import subprocess
 import sys
@@ -10,6 +9,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import fixtures
 from fixtures import Agent, LlamaServer, Process, SystemTest, certificate_in, free_port, program, wait_until
 from http_client import Client
+from traffic import ask_over_http2
 from trouble import watch_only
 
 NGINX = """
@@ -103,14 +103,7 @@ class ProxiesTest(SystemTest):
         for stream in (False, True):
             with Client("127.0.0.1", front.port, tls=True) as client:
                 self.assert_hops(agent, front, agent.trace_of(client.chat(stream=stream, max_tokens=5)))
-        body = self.folder / "body.json"
-        body.write_text(json.dumps({"model": "over-http2", "messages": [{"role": "user", "content": "one two three"}],
-                                    "max_tokens": 5, "ignore_eos": True}))
-        subprocess.run(["nghttp", "--null-out", f"--data={body}", "--header=content-type: application/json",
-                        f"https://127.0.0.1:{front.port}/v1/chat/completions"], check=True, capture_output=True)
-        trace = agent.wait_traces(1, **{"gen_ai.request.model": "over-http2", "process.pid": front.pid,
-                                        "inferscope.role": "server"})[0]
-        self.assertEqual(trace["network.protocol.version"], "2")
+        trace, = ask_over_http2(self.folder, agent, front, max_tokens=5)
         self.assert_hops(agent, front, trace)
 
     def test_nginx(self):

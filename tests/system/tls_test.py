@@ -13,6 +13,7 @@ import fixtures
 import requests_test
 from fixtures import (Agent, LlamaServer, Process, PythonServer, ScriptServer, SystemTest, certificate_in, free_port,
                       run_cli, wait_until)
+from traffic import ask_over_http2
 from trouble import watch_only
 
 
@@ -113,6 +114,9 @@ class OtherLibrariesTest(SystemTest):
                 self.assertEqual(trace["gen_ai.usage.output_tokens"], tokens, trace)
                 self.assertEqual(trace["gen_ai.response.model"], "node-model")
                 self.assertTrue(trace["inferscope.complete"], trace)
+        for trace in ask_over_http2(self.folder, agent, server, 5, max_tokens=6, stream=True):
+            self.assertEqual(trace["gen_ai.usage.output_tokens"], 6, trace)
+            self.assertEqual(trace["url.scheme"], "https")
         self.assertEqual(agent.status()["kernel"]["tls_unplaced"], 0)
 
     def test_connection_older_than_the_agent(self):
@@ -145,7 +149,7 @@ class OtherLibrariesTest(SystemTest):
 
 
 class GatewayTest(SystemTest):
-    """Clients whose TLS works on memory: no socket is used inside the library's calls."""
+    """Clients. Most of their TLS works on memory: no socket is used inside the library's calls."""
 
     @classmethod
     def setUpClass(cls):
@@ -175,6 +179,10 @@ class GatewayTest(SystemTest):
     def test_asyncio(self):
         self.check(PythonServer(self.folder, fixtures.SUPPORT / "gateway.py", self.server.host, self.server.port),
                    "asyncio")
+
+    def test_curl_with_gnutls(self):
+        self.check(PythonServer(self.folder, fixtures.SUPPORT / "curl_gateway.py", self.server.host, self.server.port,
+                                python="/usr/bin/python3"), "curl")
 
     def test_node(self):
         node = shutil.which("node")
