@@ -63,7 +63,7 @@ class Correlator::Impl {
       case CallUpdate::Kind::opened:
         break;
       case CallUpdate::Kind::request:
-        links_.requested(key, update.exchange);
+        links_.requested(key, update.exchange, update.asked);
         note_request(trace, update);
         break;
       case CallUpdate::Kind::token:

@@ -15,6 +15,19 @@ constexpr std::size_t longest_chain = 16;
 /// Exchanges kept of one connection's client end, for those of its server end that are behind.
 constexpr std::size_t client_ends_of_connection = 64;
 
+/// Of a prompt's last text, that tell whose it is; gateways put templates around it, and take spaces off its ends.
+constexpr std::size_t asked_kept = 48;
+constexpr std::size_t asked_needed = 8;
+
+std::string_view end_of_asked(std::string_view asked) {
+  constexpr std::string_view spaces = " \t\r\n";
+  const std::size_t begin = asked.find_first_not_of(spaces);
+  if (begin == std::string_view::npos) return {};
+  asked = asked.substr(begin, asked.find_last_not_of(spaces) - begin + 1);
+  if (asked.size() < asked_needed || asked.find_first_not_of(asked[0]) == std::string_view::npos) return {};  // masked
+  return asked.substr(asked.size() - std::min(asked.size(), asked_kept));
+}
+
 bool is_wildcard(std::string_view address) {
   return address.empty() || address == "0.0.0.0" || address == "::";
 }
@@ -96,12 +109,12 @@ void Links::opened(ExchangeKey key, const Exchange& exchange, Time time, const I
   }
 }
 
-void Links::requested(ExchangeKey key, const Exchange& exchange) {
+void Links::requested(ExchangeKey key, const Exchange& exchange, std::string_view asked) {
   const auto found = records_.find(key);
   if (found == records_.end()) return;
   Record& record = found->second;
   if (record.role == Role::client) {
-    decide_cause(record, describe(key, exchange, record.begin));
+    decide_cause(record, describe(key, exchange, record.begin), asked);
     return;
   }
   const auto received = received_.find(record.pid);
@@ -110,10 +123,11 @@ void Links::requested(ExchangeKey key, const Exchange& exchange) {
     if (candidate.key != key) continue;
     candidate.body_hash = exchange.request.body_hash;
     candidate.body_bytes = exchange.request.body_bytes;
+    candidate.asked = end_of_asked(asked);
   }
 }
 
-void Links::decide_cause(Record& record, const Candidate& made) {
+void Links::decide_cause(Record& record, const Candidate& made, std::string_view asked) {
   if (std::exchange(record.cause_decided, true)) return;
   const auto received = received_.find(record.pid);
   if (received == received_.end()) return;
@@ -138,6 +152,8 @@ void Links::decide_cause(Record& record, const Candidate& made) {
         return c.body_hash != 0 && c.body_bytes != 0 && c.body_hash == made.body_hash &&
                c.body_bytes == made.body_bytes;
       }))
+    return;
+  if (decided_by([&](const Candidate& c) { return !c.asked.empty() && asked.find(c.asked) != std::string_view::npos; }))
     return;
   if (decided_by([&](const Candidate& c) { return c.tid != 0 && c.tid == made.tid; })) return;
   decided_by([&](const Candidate& c) { return c.path != 0 && c.path == made.path; });
@@ -221,7 +237,7 @@ TraceContext Links::closed(ExchangeKey key, const Exchange& exchange, Time time)
   if (found == records_.end()) return {};
   Record& record = found->second;
   if (record.role == Role::client) {
-    decide_cause(record, describe(key, exchange, record.begin));
+    decide_cause(record, describe(key, exchange, record.begin), {});
   } else if (const auto received = received_.find(record.pid); received != received_.end()) {
     std::erase_if(received->second, [&](const Candidate& candidate) { return candidate.key == key; });
     if (received->second.empty()) received_.erase(received);

@@ -6,6 +6,7 @@
 #include <deque>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -53,7 +54,8 @@ class Links {
 
   void opened(ExchangeKey key, const Exchange& exchange, Time time, const IdSeed& seed);
   /// The request's body has been seen: now the request that caused it can be found.
-  void requested(ExchangeKey key, const Exchange& exchange);
+  /// `asked`: the last text of its prompt, or the end of that.
+  void requested(ExchangeKey key, const Exchange& exchange, std::string_view asked);
   /// Settles its place. Later ones may still find it as their parent for a while.
   TraceContext closed(ExchangeKey key, const Exchange& exchange, Time time);
   /// Its place as far as it is known now; settles nothing.
@@ -90,6 +92,7 @@ class Links {
     std::uint64_t path = 0;
     std::uint64_t body_hash = 0;
     std::uint64_t body_bytes = 0;
+    std::string asked{};  ///< the end of the last text of its prompt; empty: none that tells it from others
   };
 
   struct ClientEnd {
@@ -100,7 +103,7 @@ class Links {
   using Records = std::unordered_map<ExchangeKey, Record, ExchangeKeyHash>;
 
   static Candidate describe(ExchangeKey key, const Exchange& exchange, Time begin);
-  void decide_cause(Record& record, const Candidate& made);
+  void decide_cause(Record& record, const Candidate& made, std::string_view asked);
   [[nodiscard]] std::optional<ExchangeKey> paired_client(ExchangeKey key, const Record& record) const;
   [[nodiscard]] std::optional<ExchangeKey> parent_of(ExchangeKey key, const Record& record) const;
   /// The request, its parent, that one's parent … up to one whose place is settled.

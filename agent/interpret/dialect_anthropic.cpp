@@ -25,7 +25,7 @@ bool read_request(const Json& body, Reading& reading) {
   }
   if (const Json* messages = array_member(body, "messages")) {
     request.message_count = messages->Size();
-    bytes += text_bytes(*messages);
+    bytes += read_prompt(*messages, reading);
   }
   if (bytes != 0) request.prompt_bytes = bytes;
   return true;

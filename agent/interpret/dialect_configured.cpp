@@ -31,7 +31,8 @@ void read_count(const Pointer& pointer, const Json& json, std::optional<std::uin
     if (const auto found = count_of(*value)) count = found;
 }
 
-void read_request(const DialectDefinition::Request& where, const Json& body, InferenceCall::Request& request) {
+void read_request(const DialectDefinition::Request& where, const Json& body, Reading& reading) {
+  auto& request = reading.call.request;
   if (const Json* model = find(where.model, body)) request.model = clean_text_of(*model);
   if (const Json* stream = find(where.stream, body); stream != nullptr && stream->IsBool())
     request.stream = stream->GetBool();
@@ -39,7 +40,8 @@ void read_request(const DialectDefinition::Request& where, const Json& body, Inf
   if (const Json* temperature = find(where.temperature, body)) request.temperature = number_of(*temperature);
   // A list of token ids has no text, which is not a text of no bytes.
   if (const Json* prompt = find(where.prompt, body))
-    if (const std::uint64_t bytes = text_bytes(*prompt); bytes != 0 || prompt->IsString()) request.prompt_bytes = bytes;
+    if (const std::uint64_t bytes = read_prompt(*prompt, reading); bytes != 0 || prompt->IsString())
+      request.prompt_bytes = bytes;
 }
 
 /// True if there was generated content.
@@ -71,7 +73,7 @@ Dialect make_dialect(const DialectDefinition& definition) {
       .paths = own->paths,
       .read_request =
           [own](const Json& body, Reading& reading) {
-            read_request(own->definition.request, body, reading.call.request);
+            read_request(own->definition.request, body, reading);
             return true;
           },
       .read_response = [own](const Json& body,

@@ -27,7 +27,7 @@ bool read_request(const Json& body, Reading& reading) {
   auto& request = reading.call.request;
   read_parameters(body, request);
   if (const Json* parameters = object_member(body, "parameters")) read_parameters(*parameters, request);
-  if (const Json* text = member(body, "text_input")) request.prompt_bytes = text_bytes(*text);
+  if (const Json* text = member(body, "text_input")) request.prompt_bytes = read_prompt(*text, reading);
   return true;
 }
 

@@ -35,7 +35,7 @@ bool read_request(const Json& body, Reading& reading) {
     request.max_tokens = integer_of(*limit);
     if (request.max_tokens && *request.max_tokens < 0) request.max_tokens.reset();  // -1: no limit
   }
-  if (const Json* content = member(body, "content")) request.prompt_bytes = text_bytes(*content);
+  if (const Json* content = member(body, "content")) request.prompt_bytes = read_prompt(*content, reading);
   return true;
 }
 

@@ -27,8 +27,9 @@ bool read_request(const Json& body, Reading& reading) {
     if (name == "stream" && value.IsBool()) request.stream = value.GetBool();
     if (name == "tools" && value.IsArray()) request.tool_count = value.Size();
     if (name == "messages" && value.IsArray()) request.message_count = value.Size();
-    if (name == "messages" || name == "prompt" || name == "system" || name == "input")
-      request.prompt_bytes = request.prompt_bytes.value_or(0) + text_bytes(value);
+    if (name == "messages" || name == "prompt" || name == "input")
+      request.prompt_bytes = request.prompt_bytes.value_or(0) + read_prompt(value, reading);
+    if (name == "system") request.prompt_bytes = request.prompt_bytes.value_or(0) + text_bytes(value);
     if (name != "options") continue;
     read_sampling(value, request);
     if (const Json* limit = member(value, "num_predict")) {

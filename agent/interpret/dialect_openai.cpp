@@ -32,7 +32,8 @@ bool read_request(const Json& body, Reading& reading) {
     } else if (name == "messages" || name == "prompt" || name == "input" || name == "query") {
       if (value.IsArray() && name == "messages") request.message_count = value.Size();
       // A list of token ids has no text, which is not a text of no bytes.
-      if (const std::uint64_t bytes = text_bytes(value); bytes != 0 || value.IsString()) request.prompt_bytes = bytes;
+      if (const std::uint64_t bytes = read_prompt(value, reading); bytes != 0 || value.IsString())
+        request.prompt_bytes = bytes;
     } else if (name == "max_completion_tokens" || (name == "max_tokens" && !member(body, "max_completion_tokens"))) {
       request.max_tokens = integer_of(value);
     } else if (name == "n") {

@@ -19,7 +19,7 @@ bool read_request(const Json& body, Reading& reading) {
   if (const Json* limit = member(body, "max_output_tokens")) request.max_tokens = integer_of(*limit);
   std::uint64_t bytes = 0;
   for (const std::string_view name : {"instructions", "input"})
-    if (const Json* text = member(body, name)) bytes += text_bytes(*text);
+    if (const Json* text = member(body, name)) bytes += read_prompt(*text, reading);
   if (bytes != 0) request.prompt_bytes = bytes;
   if (const Json* input = array_member(body, "input")) request.message_count = input->Size();
   return true;

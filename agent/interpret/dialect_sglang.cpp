@@ -15,7 +15,7 @@ bool read_request(const Json& body, Reading& reading) {
   const Json* text = member(body, "text");
   if (text == nullptr && member(body, "input_ids") == nullptr && member(body, "input_embeds") == nullptr) return false;
   auto& request = reading.call.request;
-  if (text != nullptr) request.prompt_bytes = text_bytes(*text);
+  if (text != nullptr) request.prompt_bytes = read_prompt(*text, reading);
   read_stream(body, request);
   if (const Json* parameters = object_member(body, "sampling_params")) {
     read_sampling(*parameters, request);

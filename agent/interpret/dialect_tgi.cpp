@@ -18,7 +18,7 @@ bool read_request(const Json& body, Reading& reading) {
   const Json* inputs = member(body, "inputs");
   if (inputs == nullptr) return false;  // these paths are others', too
   auto& request = reading.call.request;
-  request.prompt_bytes = text_bytes(*inputs);
+  request.prompt_bytes = read_prompt(*inputs, reading);
   read_stream(body, request);
   if (const Json* parameters = object_member(body, "parameters")) {
     read_sampling(*parameters, request);

@@ -197,19 +197,40 @@ void read_sampling(const Json& parameters, InferenceCall::Request& request) {
   }
 }
 
-std::uint64_t text_bytes(const Json& value) {
-  if (value.IsString()) return value.GetStringLength();
-  if (!value.IsArray()) return 0;
-  std::uint64_t bytes = 0;
+namespace {
+
+template <class F>
+void each_text(const Json& value, F&& text_found) {
+  if (value.IsString()) return text_found(text_of(value));
+  if (!value.IsArray()) return;
   for (const Json& element : value.GetArray()) {
-    bytes += text_of(element).size();
+    text_found(text_of(element));
     const Json* content = member(element, "content");
     if (content == nullptr) continue;
-    bytes += text_of(*content).size();
+    text_found(text_of(*content));
     if (!content->IsArray()) continue;
     for (const Json& part : content->GetArray())
-      if (const Json* text = member(part, "text")) bytes += text_of(*text).size();
+      if (const Json* text = member(part, "text")) text_found(text_of(*text));
   }
+}
+
+}  // namespace
+
+std::uint64_t text_bytes(const Json& value) {
+  std::uint64_t bytes = 0;
+  each_text(value, [&](std::string_view text) { bytes += text.size(); });
+  return bytes;
+}
+
+std::uint64_t read_prompt(const Json& value, Reading& reading) {
+  constexpr std::size_t asked_kept = 1024;
+  std::uint64_t bytes = 0;
+  std::string_view last;
+  each_text(value, [&](std::string_view text) {
+    bytes += text.size();
+    if (!text.empty()) last = text;
+  });
+  reading.asked = last.substr(last.size() - std::min(last.size(), asked_kept));
   return bytes;
 }
 

@@ -21,6 +21,7 @@ struct Reading {
   std::vector<std::uint64_t> tool_calls{};  ///< distinct calls of tools, by choice and index
   std::vector<std::uint64_t> evaluated{};   ///< the engine's own counts by choice: prompt tokens …
   std::vector<std::uint64_t> predicted{};   ///< … and generated tokens
+  std::string asked{};                      ///< the last text of the prompt, or its end
   std::uint64_t event_tokens = 0;           ///< tokens that the content events said they carry …
   std::uint64_t counted_events = 0;         ///< … and how many of the events said so
 };
@@ -109,5 +110,7 @@ std::optional<std::uint64_t> count_member(const Json& object, std::string_view n
 void read_sampling(const Json& parameters, InferenceCall::Request& request);
 /// Bytes of text in a prompt (string or list) or in messages (content strings and text parts).
 std::uint64_t text_bytes(const Json& value);
+/// The same of what a request asks, whose last text is kept in Reading::asked.
+std::uint64_t read_prompt(const Json& value, Reading& reading);
 
 }  // namespace inferscope::interpret

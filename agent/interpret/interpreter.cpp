@@ -174,7 +174,8 @@ class Interpreter::Impl {
       case Kind::request_end:
         if (open.request_read) break;
         finish_request(open, update.exchange);
-        emit({CallUpdate::Kind::request, open.reading.call, update.exchange, update.time});
+        emit({CallUpdate::Kind::request, open.reading.call, update.exchange, update.time, open.reading.asked});
+        std::string().swap(open.reading.asked);
         break;
       case Kind::response_head:
         open.keep_response = is_json_type(find_header(update.exchange.response.headers, "content-type"));

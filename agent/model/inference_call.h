@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/time.h"
@@ -91,6 +92,7 @@ struct CallUpdate {
   const InferenceCall& call;
   const Exchange& exchange;
   Time time{};
+  std::string_view asked{};  ///< with `request`: the last text of its prompt, or the end of that; valid during the call
 };
 
 }  // namespace inferscope

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Traces that belong together are together: through the traceparent header, and through a proxy on this host."""
+import concurrent.futures
 import pathlib
 import secrets
 import sys
@@ -9,6 +10,7 @@ import threading
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import fixtures
 from fixtures import SUPPORT, Agent, LlamaServer, PythonServer, SystemTest
+from trouble import watch_only
 
 
 class LinksTest(SystemTest):
@@ -93,6 +95,31 @@ class LinksTest(SystemTest):
             chain = self.spans_through_proxy(reply)
             self.assert_chain(*chain)
             self.assertEqual([trace["gen_ai.usage.output_tokens"] for trace in chain], [tokens] * 3)
+
+
+class OllamaTest(SystemTest):
+    """A front that makes a prompt of what it is asked, all on one thread, and an engine behind it."""
+
+    def test_eight_at_once(self):
+        server = LlamaServer(self.folder)
+        front = PythonServer(self.folder, SUPPORT / "ollama_front.py", server.host, server.port)
+        agent = Agent(self.folder, watch_only(server, front)).wait_watching(server, front)
+
+        def ask(number):
+            with front.client() as client:
+                return client.post("/api/chat", {"model": "m", "messages": [
+                    {"role": "user", "content": "the same to all"}, {"role": "assistant", "content": "yes"},
+                    {"role": "user", "content": f"question number {number}"}], "options": {"num_predict": 3 + number}})
+
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            replies = list(pool.map(ask, range(8)))
+        for number, reply in enumerate(replies):
+            trace = agent.wait_traces(1, **{"client.port": reply.client_port, "process.pid": front.pid})[0]
+            hops = agent.wait_traces(3, trace_id=trace["trace_id"])
+            self.assertEqual({hop["process.pid"] for hop in hops}, {front.pid, server.pid}, hops)
+            self.assertEqual([hop["gen_ai.usage.output_tokens"] for hop in hops], [3 + number] * 3)
+            served = next(hop for hop in hops if hop["process.pid"] == server.pid)
+            self.assertEqual(served["url.path"], "/completion")
 
 
 if __name__ == "__main__":

@@ -202,6 +202,33 @@ TEST(Links, CauseByBody) {
   EXPECT_EQ(parent, requests.span_of(requests.first));
 }
 
+TEST(Links, CauseByWhatIsAsked) {
+  TwoInFlight requests;
+  requests.recorded.asked = {{1, "Why is the sky blue?\n"},
+                             {2, "And why is the sea salty?"},
+                             {3, "<|user|>Hello.\n<|user|>Why is the sky blue?<|assistant|>"}};
+  requests.second.exchange.tid = requests.out.exchange.tid;  // as it happens
+  requests.first.at(1000).request(chat, "one");
+  requests.second.at(1001).request(chat, "two");
+  requests.out.at(1002).request("/completion", "rewritten");
+  const auto parent = requests.finish().parent_span_id;
+  EXPECT_EQ(parent, requests.span_of(requests.first));
+}
+
+TEST(Links, WhatAnybodyMayAskIsNoCause) {
+  for (const auto& [first, second] : {std::pair("ok", "Why is the sky blue?"),  // too short to tell
+                                      std::pair("xxxxxxxxxxxx", "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"),  // masked
+                                      std::pair("Why is it?", "Why is it?")}) {
+    TwoInFlight requests;
+    requests.recorded.asked = {{1, first}, {2, second}, {3, "It is ok. Why is it? xxxxxxxxxxxxxxxx"}};
+    requests.out.exchange.tid = 102;
+    requests.first.at(1000).request(chat, "one");
+    requests.second.at(1001).request(chat, "two");
+    requests.out.at(1002).request("/completion", "rewritten");
+    EXPECT_FALSE(requests.finish().parent_span_id) << first;
+  }
+}
+
 TEST(Links, CauseByThread) {
   TwoInFlight requests;
   requests.second.exchange.tid = 101;

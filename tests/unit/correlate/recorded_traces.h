@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <map>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -14,6 +16,7 @@ namespace inferscope::correlate {
 struct RecordedTraces {
   Correlator correlator;
   std::vector<RequestTrace> traces{};
+  std::map<ConnectionId, std::string> asked{};  ///< the last text of prompts
 
   explicit RecordedTraces(Limits limits = {}) : correlator(limits) {}
 
@@ -59,7 +62,8 @@ struct RecordedTraces {
     using From = ExchangeUpdate::Kind;
     using To = CallUpdate::Kind;
     const auto send = [&](To kind) {
-      correlator.on(CallUpdate{kind, call, update.exchange, update.time},
+      const std::string_view text = kind == To::request ? asked[update.exchange.connection->id] : std::string_view();
+      correlator.on(CallUpdate{kind, call, update.exchange, update.time, text},
                     [this](const RequestTrace& trace) { traces.push_back(trace); });
     };
     if (update.kind == From::request_head) send(To::opened);

@@ -44,6 +44,26 @@ TEST(Interpreter, PlainHttpIsACallWithoutDialect) {
   EXPECT_TRUE(calls.interpreter.stats().balanced());
 }
 
+TEST(Interpreter, WhatIsAskedLast) {
+  RecordedCalls calls;
+  const auto asked = [&](std::string_view path, std::string_view request) {
+    calls.script().request(path, request).respond("{}").close();
+    return calls.asked;
+  };
+  EXPECT_EQ(asked(chat, R"({"messages":[{"content":"one"},{"content":[{"text":"two"},{"image":1}]}],"user":"u"})"),
+            "two");
+  EXPECT_EQ(asked("/v1/completions", R"({"prompt":["one","two"]})"), "two");
+  EXPECT_EQ(asked("/completion", R"({"prompt":"<|user|>two","n_predict":1})"), "<|user|>two");
+  EXPECT_EQ(asked("/api/chat", R"({"messages":[{"content":"two"}],"system":"be brief"})"), "two");
+  EXPECT_EQ(asked("/v1/messages", R"({"system":"be brief","messages":[{"content":"two"}]})"), "two");
+  EXPECT_EQ(asked("/v1/responses", R"({"instructions":"be brief","input":"two"})"), "two");
+  EXPECT_EQ(asked("/generate", R"({"inputs":"two"})"), "two");
+  EXPECT_EQ(asked(chat, R"({"messages":[]})"), "");
+  const std::string long_text = repeat("x", 5000) + "end";
+  EXPECT_EQ(asked("/v1/completions", R"({"prompt":")" + long_text + R"("})"),
+            long_text.substr(long_text.size() - 1024));
+}
+
 TEST(Interpreter, HoleInALargeRequestWithTheParametersBehindIt) {
   RecordedCalls calls;
   auto script = calls.script();

@@ -16,6 +16,7 @@ struct RecordedCalls {
   std::vector<CallUpdate::Kind> kinds{};
   std::vector<Time> times{};
   std::vector<InferenceCall> closed{};
+  std::string asked{};  ///< of the last request
 
   explicit RecordedCalls(Limits limits = {}, const std::vector<DialectDefinition>& taught = {})
       : interpreter(limits, taught) {}
@@ -25,6 +26,7 @@ struct RecordedCalls {
       interpreter.on(update, [this](const CallUpdate& call) {
         kinds.push_back(call.kind);
         times.push_back(call.time);
+        if (call.kind == CallUpdate::Kind::request) asked = call.asked;
         if (call.kind == CallUpdate::Kind::closed) closed.push_back(call.call);
       });
     };
