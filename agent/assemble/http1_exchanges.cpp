@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "assemble/http1_session.h"
+#include "assemble/http2_exchanges.h"
 #include "assemble/open_exchange.h"
 #include "assemble/websocket_messages.h"
 
@@ -74,6 +75,7 @@ class Exchanges final : public Session {
   void gap(Side side, Gap::Reason reason, std::uint64_t bytes) override;
   void close_oldest(Closing how) override;
   websocket::FrameSink& websocket_opened(const websocket::Extensions& extensions) override;
+  std::unique_ptr<ProtocolParser> http2_opened() override;
 
   [[nodiscard]] OpenExchange* answered() const { return open_.empty() ? nullptr : open_.front().get(); }
   [[nodiscard]] OpenExchange* newest() const { return open_.empty() ? nullptr : open_.back().get(); }
@@ -188,6 +190,12 @@ void Exchanges::gap(Side side, Gap::Reason reason, std::uint64_t bytes) {
 websocket::FrameSink& Exchanges::websocket_opened(const websocket::Extensions& extensions) {
   messages_ = std::make_unique<websocket::Messages>(extensions, context().limits, conversation_);
   return *messages_;
+}
+
+std::unique_ptr<ProtocolParser> Exchanges::http2_opened() {
+  std::unique_ptr<OpenExchange> first = std::move(open_.front());
+  open_.clear();
+  return http2::go_on_with(context(), output_, std::move(first));
 }
 
 void Exchanges::Conversation::payload(Side side, std::uint64_t bytes) {

@@ -6,6 +6,7 @@
 #include "assemble/content_mask.h"
 #include "assemble/head_mask.h"
 #include "assemble/http1_session.h"
+#include "assemble/http2_mask.h"
 #include "assemble/websocket_mask.h"
 
 namespace inferscope::assemble::http1 {
@@ -75,6 +76,7 @@ class Mask final : public Session {
   void response_ended() override {}
   void gap(Side /*side*/, Gap::Reason /*reason*/, std::uint64_t /*bytes*/) override {}
   void close_oldest(Closing /*how*/) override {}
+  std::unique_ptr<ProtocolParser> http2_opened() override { return http2::make_mask(context(), output_); }
   websocket::FrameSink& websocket_opened(const websocket::Extensions& /*extensions*/) override { return frames_; }
 
   MaskOutput& output_;

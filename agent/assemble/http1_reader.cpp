@@ -39,7 +39,7 @@ std::string_view Reader::bytes(std::string_view piece, bool fresh, std::uint64_t
       case State::trailer:
         take_line(piece);
         break;
-      case State::websocket:
+      case State::other:
         return piece;
     }
   }
@@ -193,6 +193,7 @@ void Reader::use_framing_field(const Field& field) {
     });
   } else if (equal_ignoring_case(field.name, "upgrade")) {
     head_.websocket = equal_ignoring_case(field.value, "websocket");
+    head_.http2 = field.value == "h2c";
   } else if (equal_ignoring_case(field.name, "sec-websocket-extensions")) {
     websocket::add_extensions(field.value, head_.extensions);
   }
@@ -218,8 +219,8 @@ void Reader::end_of_head() {
       begun_ = false;
       sink_.on_end(side_);
       return;
-    case BodyKind::websocket:
-      state_ = State::websocket;
+    case BodyKind::other:
+      state_ = State::other;
       begun_ = false;
       return;
   }
@@ -320,7 +321,7 @@ void Reader::hole(std::uint64_t bytes, Gap::Reason reason, std::uint64_t positio
   while (bytes > 0) {
     switch (state_) {
       case State::tunnel:
-      case State::websocket:
+      case State::other:
         position_ += bytes;
         return;
       case State::chunk_lost:

@@ -16,7 +16,7 @@ using assemble::Side;
 /// What a range of the stream is in its message.
 enum class Part : std::uint8_t { start_line, header_line, chunk_line, chunk_end, body, trailer_line, unframed };
 
-enum class BodyKind : std::uint8_t { none, length, chunked, until_close, tunnel, websocket };
+enum class BodyKind : std::uint8_t { none, length, chunked, until_close, tunnel, other };
 
 /// What a message's head says about its framing.
 struct Head {
@@ -28,6 +28,7 @@ struct Head {
   bool transfer_encoding = false;
   bool chunked = false;    ///< the last transfer coding is chunked
   bool websocket = false;  ///< named in Upgrade
+  bool http2 = false;      ///< likewise
   websocket::Extensions extensions{};
   bool truncated = false;  ///< fields beyond a limit were not handed over
   std::uint64_t bytes = 0;
@@ -70,7 +71,7 @@ class Reader {
     chunk_lost,  ///< in a chunked response; waits for a chunk at the beginning of a transfer
     trailer,
     tunnel,
-    websocket,  ///< what follows is for another reader
+    other,  ///< what follows is for another reader
   };
 
   Reader(Side side, bool in_sync, bool wants_parts, const Limits& limits, Account& account, ReaderSink& sink)

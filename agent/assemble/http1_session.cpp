@@ -13,16 +13,19 @@ Session::Session(ConnectionContext& context, bool wants_parts)
                 context.limits, context.account, *this) {}
 
 void Session::bytes(Direction direction, std::string_view piece, bool fresh, std::uint64_t position) {
+  if (http2_) return http2_->bytes(direction, piece, fresh, position);
   if (finished_ != Drop::count) return context_.account.drop(finished_, piece.size());
   const Side side = direction == context_.request_direction() ? Side::request : Side::response;
   if (websocket_) return websocket_bytes(side, piece, fresh, position);
   if (fresh && std::exchange(last_side_, side) != side) (side == Side::request ? request_ : response_).turn();
   const std::string_view rest = (side == Side::request ? request_ : response_).bytes(piece, fresh, position);
+  if (!rest.empty() && http2_) return http2_->bytes(direction, rest, false, reader(side).position());
   if (!rest.empty()) return websocket_bytes(side, rest, false, reader(side).position());
   if (fresh) check_progress();
 }
 
 void Session::hole(Direction direction, std::uint64_t bytes, Gap::Reason reason, std::uint64_t position) {
+  if (http2_) return http2_->hole(direction, bytes, reason, position);
   if (finished_ != Drop::count) return context_.account.drop(drop_of(reason), bytes);
   const bool of_request = direction == context_.request_direction();
   if (websocket_) return (of_request ? websocket_->request : websocket_->response).hole(bytes, reason, position);
@@ -39,6 +42,7 @@ void Session::check_progress() {
 }
 
 void Session::half_closed(Direction direction) {
+  if (http2_) return http2_->half_closed(direction);
   if (direction == Direction::received) {
     // Told when it reaches the host: what came before may still be unread. What it means shows when the connection
     // closes; a client, too, may end its side and wait for the response.
@@ -54,6 +58,7 @@ void Session::half_closed(Direction direction) {
 }
 
 void Session::closed(End end) {
+  if (http2_) return http2_->closed(end);
   const bool by_server = ended_by_server(context_, end, peer_ended_);
   Closing how = by_server ? Closing::server_closed : Closing::client_closed;
   if (end == End::process_exited) {
@@ -119,16 +124,22 @@ BodyKind Session::response_head(const Head& head) {
   constexpr int switching_protocols = 101;
   const bool success = head.status >= 200 && head.status < 300;
   const bool connect = !orphan_ && pending_.front().connect_method && success;
-  upgraded_ = head.status == switching_protocols || connect;
+  const bool to_http2 = head.status == switching_protocols && head.http2 && can_switch();
+  upgraded_ = (head.status == switching_protocols || connect) && !to_http2;
   informational_ = head.status < 200 && !upgraded_;
   if (!orphan_) {
     pending_.front().response_open = !informational_;
     response_opened(head, informational_);
   }
-  const bool websocket = head.status == switching_protocols && head.websocket && !head.extensions.unknown;
-  if (websocket && !orphan_ && pending_.size() == 1 && pending_.front().request_done) {
+  if (to_http2) {
+    request_.abandon(Drop::after_upgrade);
+    pending_.clear();
+    http2_ = http2_opened();
+    return BodyKind::other;
+  }
+  if (head.status == switching_protocols && head.websocket && !head.extensions.unknown && can_switch()) {
     open_websocket(head.extensions);
-    return BodyKind::websocket;
+    return BodyKind::other;
   }
   if (upgraded_) return BodyKind::tunnel;
   if (informational_ || head.status == 204 || head.status == 304) return BodyKind::none;

@@ -16,7 +16,8 @@ namespace inferscope::assemble::http1 {
 ///
 /// Requests wait in order for their responses. A request whose head was read is "opened"; each opened one is "closed"
 /// exactly once, the oldest first except where several have to be given up together. One that becomes a WebSocket stays
-/// open as long as that does; its response ends with the server's close frame.
+/// open as long as that does; its response ends with the server's close frame. Behind an upgrade to HTTP/2, a parser of
+/// that goes on with it.
 class Session : public ProtocolParser, protected ReaderSink {
  public:
   Session(ConnectionContext& context, bool wants_parts);
@@ -25,8 +26,8 @@ class Session : public ProtocolParser, protected ReaderSink {
   void hole(Direction direction, std::uint64_t bytes, Gap::Reason reason, std::uint64_t position) override;
   void half_closed(Direction direction) override;
   void closed(End end) override;
-  [[nodiscard]] bool busy() const override { return !pending_.empty(); }
-  [[nodiscard]] Drop finished() const override { return finished_; }
+  [[nodiscard]] bool busy() const override { return http2_ ? http2_->busy() : !pending_.empty(); }
+  [[nodiscard]] Drop finished() const override { return http2_ ? http2_->finished() : finished_; }
 
  protected:
   enum class Closing : std::uint8_t {
@@ -60,8 +61,10 @@ class Session : public ProtocolParser, protected ReaderSink {
   virtual void close_oldest(Closing how) = 0;
   /// The only open exchange becomes a WebSocket; answers who takes its frames, for as long as this session lives.
   virtual websocket::FrameSink& websocket_opened(const websocket::Extensions& extensions) = 0;
+  /// The only open exchange is answered over HTTP/2, as its stream 1, by who is returned.
+  virtual std::unique_ptr<ProtocolParser> http2_opened() = 0;
 
-  [[nodiscard]] const ConnectionContext& context() const { return context_; }
+  [[nodiscard]] ConnectionContext& context() const { return context_; }
   [[nodiscard]] Direction direction_of(Side side) const { return context_.direction_of(side); }
   [[nodiscard]] const Reader& reader(Side side) const { return side == Side::request ? request_ : response_; }
   /// Where the stream is read.
@@ -108,6 +111,7 @@ class Session : public ProtocolParser, protected ReaderSink {
   void finish_response();
   void settle();
   void give_up_all(Closing how);
+  [[nodiscard]] bool can_switch() const { return !orphan_ && pending_.size() == 1 && pending_.front().request_done; }
   void open_websocket(const websocket::Extensions& extensions);
   void websocket_bytes(Side side, std::string_view piece, bool fresh, std::uint64_t position);
   Closing leave_websocket(Closing how);
@@ -119,6 +123,7 @@ class Session : public ProtocolParser, protected ReaderSink {
   Reader request_;
   Reader response_;
   std::unique_ptr<WebSocket> websocket_{};
+  std::unique_ptr<ProtocolParser> http2_{};  ///< reads the connection behind an upgrade to it
   std::vector<Pending> pending_{};
   std::optional<Side> last_side_{};  ///< of the last transfer
   bool orphan_ = false;

@@ -8,7 +8,6 @@
 #include <utility>
 
 #include "assemble/http2_session.h"
-#include "assemble/open_exchange.h"
 
 namespace inferscope::assemble::http2 {
 namespace {
@@ -30,6 +29,13 @@ struct Fields {
 class Exchanges final : public Session {
  public:
   Exchanges(ConnectionContext& context, ExchangeOutput& output) : Session(context), output_(output) {}
+
+  void add_first(std::unique_ptr<OpenExchange> open) {
+    newest_ = 1;
+    open->read_by([this](Side side) { return reader(side).position(); });
+    open->exchange.version = "2";
+    streams_.emplace(newest_, Stream{.open = std::move(open), .request_done = true});
+  }
 
   void half_closed(Direction direction) override { peer_ended_ = peer_ended_ || direction == Direction::received; }
   void closed(End end) override;
@@ -255,6 +261,13 @@ void Exchanges::close(Streams::iterator stream, Ending ending) {
 
 std::unique_ptr<ProtocolParser> make_exchanges(ConnectionContext& context, ExchangeOutput& output) {
   return std::make_unique<Exchanges>(context, output);
+}
+
+std::unique_ptr<ProtocolParser> go_on_with(ConnectionContext& context, ExchangeOutput& output,
+                                           std::unique_ptr<OpenExchange> first) {
+  auto exchanges = std::make_unique<Exchanges>(context, output);
+  exchanges->add_first(std::move(first));
+  return exchanges;
 }
 
 }  // namespace inferscope::assemble::http2

@@ -5,6 +5,7 @@
 #include <functional>
 #include <optional>
 #include <string_view>
+#include <utility>
 
 #include "assemble/body.h"
 #include "assemble/body_hash.h"
@@ -24,6 +25,8 @@ class OpenExchange {
 
   /// As new. `began`: its request's first byte.
   void begin(Moment began);
+  /// Another parser goes on with it.
+  void read_by(std::function<std::uint64_t(Side)> position) { position_ = std::move(position); }
   /// What the heads say is in the exchange, their sizes, and the request's sequence.
   void request_opened();
   void response_opened();

@@ -28,6 +28,8 @@ class Http2Peers {
   using StreamId = std::int32_t;
 
   Http2Peers() : client_(true), server_(false) { pump(); }
+  /// Behind an upgrade from HTTP/1.1, whose request is stream 1.
+  static Http2Peers upgraded() { return Http2Peers(true); }
 
   /// Names that begin with ':' first. `done` false: more of the body follows.
   StreamId request(const Headers& headers, std::string_view body = {}, bool done = true) {
@@ -107,6 +109,12 @@ class Http2Peers {
     nghttp2_session* session = nullptr;
     std::map<StreamId, Body> bodies{};
   };
+
+  explicit Http2Peers(bool /*upgraded*/) : client_(true), server_(false), next_(3) {
+    for (Peer* peer : {&client_, &server_})
+      EXPECT_EQ(nghttp2_session_upgrade2(peer->session, nullptr, 0, 0, nullptr), 0);
+    pump();
+  }
 
   static ssize_t read(nghttp2_session* session, StreamId stream, std::uint8_t* to, std::size_t size,
                       std::uint32_t* flags, nghttp2_data_source* source, void* /*user*/) {

@@ -60,6 +60,21 @@ class FrontTest(SystemTest):
                 # A token that is half a character comes with the next one.
                 self.assertIn(len(trace["inferscope.token_times"]), range(3, 7))
 
+    def test_upgrade(self):
+        """curl asks for it with its first request, which is answered over HTTP/2, as is the next."""
+        body = self.folder / "upgrade.json"
+        body.write_text(json.dumps({"model": "upgraded", "prompt": "one two", "max_tokens": 2, "ignore_eos": True}))
+        at = f"http://127.0.0.1:{self.plain.port}"
+        subprocess.run(["curl", "-sS", "--http2", f"{at}/health?upgrade", "--next", "-sS", "--http2", "--json",
+                        f"@{body}", f"{at}/v1/completions"], check=True, capture_output=True)
+        trace = self.agent.wait_traces(1, **{"gen_ai.request.model": "upgraded", "process.pid": self.plain.pid,
+                                             "inferscope.role": "server"})[0]
+        first = self.agent.wait_traces(1, **{"client.port": trace["client.port"], "url.path": "/health"})[0]
+        for one in (first, trace):
+            self.assertEqual(one["network.protocol.version"], "2", one)
+            self.assertEqual(one["http.response.status_code"], 200, one)
+            self.assertTrue(one["inferscope.complete"], one)
+
     def test_many(self):
         """h2load: several connections, each with many requests at once."""
         for front in (self.plain, self.secure):

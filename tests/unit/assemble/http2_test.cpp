@@ -106,6 +106,59 @@ TEST(Http2, AnyDivisionGivesTheSame) {
   }
 }
 
+/// As `curl --http2` asks for it: one request over HTTP/1.1, answered over HTTP/2, and then another one.
+Turns upgraded() {
+  Turns turns{{Direction::received,
+               "POST /v1/completions HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+               "HTTP2-Settings: AAMAAABk\r\nContent-Length: 12\r\n\r\n{\"prompt\":1}"}};
+  Http2Peers peers = Http2Peers::upgraded();
+  const Turns greetings = peers.take();
+  peers.respond(1, answer(), R"({"choices":[]})");
+  const auto next = peers.request(post("/v1/embeddings"), R"({"input":2})");
+  peers.respond(next, answer(), R"({"data":[]})");
+  std::string switched = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
+  for (const auto& turn : greetings)
+    if (turn.direction == Direction::sent) switched += turn.bytes;
+  turns.push_back({Direction::sent, switched});
+  for (const auto& turn : greetings)
+    if (turn.direction == Direction::received) turns.push_back(turn);
+  for (auto& turn : peers.take()) turns.push_back(std::move(turn));
+  return turns;
+}
+
+TEST(Http2, AnUpgradesRequestIsAnsweredByTheFirstStream) {
+  const Turns turns = upgraded();
+  Trial trial;
+  trial.feed(script_of(turns)).finish();
+  ASSERT_EQ(trial.log.closed().size(), 2U);
+  for (const std::size_t i : {0U, 1U}) {
+    const Exchange& exchange = trial.closed(i);
+    EXPECT_EQ(exchange.sequence, i);
+    EXPECT_EQ(exchange.version, "2");
+    EXPECT_EQ(exchange.response.status, 200);
+    EXPECT_EQ(exchange.ending, Ending::complete);
+    EXPECT_TRUE(exchange.gaps.empty());
+  }
+  EXPECT_EQ(trial.closed(0).request.target, "/v1/completions");
+  EXPECT_EQ(trial.closed(0).response.informational, 1U);
+  EXPECT_EQ(trial.log.joined(Kind::request_body, 0), R"({"prompt":1})");
+  EXPECT_EQ(trial.log.joined(Kind::response_body, 0), R"({"choices":[]})");
+  EXPECT_EQ(trial.closed(1).request.target, "/v1/embeddings");
+  for (const Role role : {Role::server, Role::client}) {
+    const std::string whole = text_of(turns, 1 << 20, role);
+    for (const std::size_t step : {1, 2, 3, 7, 64}) EXPECT_EQ(text_of(turns, step, role), whole) << step;
+  }
+}
+
+TEST(Http2, AnUpgradeThatBreaksOffEndsWithItsConnection) {
+  Turns turns = upgraded();
+  turns.resize(2);
+  Trial trial;
+  trial.feed(script_of(turns)).finish();
+  ASSERT_EQ(trial.log.closed().size(), 1U);
+  EXPECT_EQ(trial.closed().ending, Ending::server_closed);
+}
+
 TEST(Http2, AServerThatSpeaksFirstIsKnownByItsSettings) {
   Turns turns = interleaved();
   const auto settings =
@@ -349,6 +402,14 @@ TEST(Http2, ARedactedCopyHasTheSameShapeAndNoSecrets) {
   for (const char* secret : {"private", "hush", "very-secret", "{~^`|}"})
     EXPECT_EQ(bytes.find(secret), std::string::npos) << secret;
   EXPECT_NE(bytes.find(R"("model":"m")"), std::string::npos);
+}
+
+TEST(Http2, ARedactedUpgradeHasTheSameShape) {
+  const Script script = script_of(upgraded());
+  Trial trial;
+  trial.feed(script).finish(script.now());
+  std::string bytes;
+  EXPECT_EQ(redacted_text(script, bytes), trial.log.text(false));
 }
 
 TEST(Grpc, ARedactedCopyKeepsLengthsAlone) {
