@@ -48,8 +48,9 @@ struct {
   __type(value, struct tls_place);
 } tls_sessions SEC(".maps");
 
-/* thread -> the session that it called last, of those that nobody knows. What it makes is sent at once. */
-#define ORPHAN_NS 10000000ull
+/* thread -> the session that it called last, of those that nobody knows. What it makes is sent at once, if the thread is
+ * not kept from running; of two that were called in one tenth of that time, nobody knows which is sent first. */
+#define ORPHAN_NS 1000000000ull
 struct tls_orphan {
   struct tls_session session; /* session 0: it is not known which */
   __u64 time_ns;
@@ -151,7 +152,7 @@ static __always_inline void note_orphan(struct tls_call *call) {
   struct tls_orphan orphan = {.session = {.session = call->session, .tgid = current_tgid()},
                               .time_ns = bpf_ktime_get_ns()};
   struct tls_orphan *before = bpf_map_lookup_elem(&tls_orphans, &thread);
-  if (before && before->session.session != call->session && orphan.time_ns - before->time_ns < ORPHAN_NS)
+  if (before && before->session.session != call->session && orphan.time_ns - before->time_ns < ORPHAN_NS / 10)
     orphan.session.session = 0; /* two at once: likewise */
   bpf_map_update_elem(&tls_orphans, &thread, &orphan, BPF_ANY);
 }

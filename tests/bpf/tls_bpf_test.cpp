@@ -69,7 +69,7 @@ struct Pipe {
   }
 };
 
-/// Runs `code` once probes are in the file that is described so.
+/// Runs `code` once probes are in the file whose description begins so.
 void trace(TracedProcess& traced, const std::string& description, const std::function<void(int ready)>& code) {
   const Pipe ready;
   discover::TlsWatch watch;
@@ -77,7 +77,7 @@ void trace(TracedProcess& traced, const std::string& description, const std::fun
   traced.each_turn([&] {
     if (!std::exchange(followed, true)) watch.follow(traced.child(), traced.source().now());
     watch.tick(traced.source().now(), [&](const TlsLibrary& library) {
-      if (describe(library) != description) return;
+      if (!describe(library).starts_with(description)) return;
       const auto status = traced.source().watch(library);
       EXPECT_TRUE(status) << status.error().text();
       EXPECT_EQ(write(ready.ends[1], "x", 1), 1);
@@ -87,26 +87,45 @@ void trace(TracedProcess& traced, const std::string& description, const std::fun
   ASSERT_EQ(traced.status(), 0);
 }
 
+/// Once the probes are there.
+void wait_for(int ready) {
+  char byte = 0;
+  REQUIRE_OR_EXIT(read(ready, &byte, 1) == 1);
+}
+
+template <class Side>
+MakeTlsSide sides_of(const auto& tls) {
+  return [&tls](int fd, bool client) { return std::make_unique<Side>(tls, fd, client); };
+}
+
 TEST(TlsBpf, PlaintextIsCapturedByteForByte) {
   TracedProcess traced({.event_ring_bytes = 256u << 20, .message_budget_bytes = 1u << 30});
-  {
-    SCOPED_TRACE("a shared library");
-    trace(traced, "libssl.so.3 (.dynsym)", [](int ready) {
-      const OpenSsl tls = OpenSsl::shared();
-      char byte = 0;
-      REQUIRE_OR_EXIT(read(ready, &byte, 1) == 1);
-      converse(tls, conversations());
-    });
+  const auto capture = [&](const char* how, const std::string& description, const std::function<void(int)>& code) {
+    SCOPED_TRACE(how);
+    trace(traced, description, code);
     expect_all(traced);
-  }
-  traced.forget();
-  SCOPED_TRACE("a program that it is linked into");
-  trace(traced, "tls_peer (executable, .symtab)", [](int ready) {
+    traced.forget();
+  };
+  capture("a shared library", "libssl.so.3 (.dynsym)", [](int ready) {
+    const OpenSsl tls = OpenSsl::shared();
+    wait_for(ready);
+    converse(sides_of<OpenSslSide>(tls), conversations());
+  });
+  capture("on memory", "libssl.so.3 (.dynsym)", [](int ready) {
+    const OpenSsl tls = OpenSsl::shared();
+    wait_for(ready);
+    converse(sides_of<OpenSslOnMemory>(tls), conversations());
+  });
+  capture("GnuTLS", "libgnutls.so.30", [](int ready) {
+    const GnuTls tls;
+    wait_for(ready);
+    converse(sides_of<GnuTlsSide>(tls), conversations());
+  });
+  capture("a program that it is linked into", "tls_peer (executable, .symtab)", [](int ready) {
     REQUIRE_OR_EXIT(dup2(ready, STDIN_FILENO) == STDIN_FILENO);
     execl(TLS_PEER, TLS_PEER, std::to_string(conversations()).c_str(), nullptr);
     _exit(101);
   });
-  expect_all(traced);
 }
 
 /// After what it hands on, closes the descriptor: as if another thread did, that had seen the answer to it already.
@@ -119,14 +138,12 @@ TEST(TlsBpf, WhatACallMovedIsToldBeforeTheEndOfItsConnection) {
   TracedProcess traced;
   trace(traced, "libssl.so.3 (.dynsym)", [](int ready) {
     const OpenSsl tls = OpenSsl::shared();
-    char byte = 0;
-    REQUIRE_OR_EXIT(read(ready, &byte, 1) == 1);
+    wait_for(ready);
     const auto pair = tcp_pair();
     std::thread other([&] {
       std::mt19937 random(1);
-      SSL* session = tls.SSL_new(tls.context);
-      REQUIRE_OR_EXIT(tls.SSL_set_fd(session, pair.server) == 1 && tls.SSL_accept(session) == 1);
-      hear(tls, session, 5, random);
+      OpenSslSide side(tls, pair.server, false);
+      hear(side, 5, random);
     });
     SSL* session = tls.SSL_new(tls.context);
     REQUIRE_OR_EXIT(tls.SSL_set_fd(session, pair.client) == 1 && tls.SSL_connect(session) == 1);
@@ -152,9 +169,9 @@ TEST(TlsBpf, WhatACallMovedIsToldBeforeTheEndOfItsConnection) {
 /// Conversations of goroutines, which begin calls on one thread and end them on another, and whose stacks are moved.
 TEST(TlsBpf, PlaintextOfGoIsCapturedByteForByte) {
 #ifdef GO_TLS_PEER
+  TracedProcess traced({.event_ring_bytes = 256u << 20, .message_budget_bytes = 1u << 30});
   for (const char* variant : {"plain", "stripped", "pie"}) {
     SCOPED_TRACE(variant);
-    TracedProcess traced({.event_ring_bytes = 256u << 20, .message_budget_bytes = 1u << 30});
     const std::string program = std::string(GO_TLS_PEER) + variant;
     trace(traced, std::string("go_tls_peer-") + variant + " (executable, .gopclntab)", [&program](int ready) {
       REQUIRE_OR_EXIT(dup2(ready, STDIN_FILENO) == STDIN_FILENO);
@@ -162,6 +179,7 @@ TEST(TlsBpf, PlaintextOfGoIsCapturedByteForByte) {
       _exit(101);
     });
     expect_all(traced);
+    traced.forget();
   }
 #else
   GTEST_SKIP() << "there was no Go compiler when this was built (package golang-go)";

@@ -12,6 +12,8 @@ using namespace inferscope::test;
 int main(int count, char** arguments) {
   char byte = 0;
   if (count != 2 || read(STDIN_FILENO, &byte, 1) != 1) return 1;
-  converse(OpenSsl::linked(), static_cast<unsigned>(std::strtoul(arguments[1], nullptr, 10)));
+  const OpenSsl tls = OpenSsl::linked();
+  converse([&](int fd, bool client) { return std::make_unique<OpenSslSide>(tls, fd, client); },
+           static_cast<unsigned>(std::strtoul(arguments[1], nullptr, 10)));
   return 0;
 }
