@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <iterator>
 #include <optional>
 #include <set>
@@ -20,6 +21,13 @@ constexpr std::int64_t word = 8;
 constexpr std::int64_t stack_guard_of_goroutine = 0x10;
 constexpr std::int64_t goroutine_of_thread = -8;
 
+/// Newer than the library.
+constexpr std::array<std::uint8_t, 4> endbr64{0xf3, 0x0f, 0x1e, 0xfa};
+
+bool starts_with_endbr64(std::span<const std::byte> code) {
+  return code.size() >= endbr64.size() && std::memcmp(code.data(), endbr64.data(), endbr64.size()) == 0;
+}
+
 enum class Flow : std::uint8_t { on, jump_if, jump, call, ret, elsewhere };
 
 struct Step {
@@ -32,8 +40,10 @@ struct Step {
   bool loads_goroutine = false;   ///< from the thread's storage
   bool writes_argument = false;   ///< one of those that probes read: the first, second and fourth
   bool writes_result = false;
+  bool drops_negative = false;             ///< that is all it does to the result
   std::optional<std::int64_t> pushed = 0;  ///< bytes put on the stack; nullopt: not known
   std::optional<std::uint64_t> target{};   ///< of a relative jump
+  std::optional<std::int64_t> callee{};    ///< of a relative call
 };
 
 class Decoder {
@@ -58,9 +68,7 @@ class Decoder {
     std::size_t left = code.size();
     std::uint64_t address = 0;
     while (left > 0) {
-      // Newer than the library.
-      constexpr std::array<std::uint8_t, 4> endbr64{0xf3, 0x0f, 0x1e, 0xfa};
-      if (left >= endbr64.size() && std::equal(endbr64.begin(), endbr64.end(), at)) {
+      if (starts_with_endbr64(std::span(reinterpret_cast<const std::byte*>(at), left))) {
         steps.push_back({.offset = address});
         at += endbr64.size();
         left -= endbr64.size();
@@ -93,6 +101,9 @@ class Decoder {
     note_goroutine(instruction, step);
     step.checks_guard = step.checks_guard && (instruction.id == X86_INS_SUB || instruction.id == X86_INS_XOR ||
                                               instruction.id == X86_INS_CMP);
+    if (step.flow == Flow::call && x86.op_count == 1 && x86.operands[0].type == X86_OP_IMM)
+      step.callee = x86.operands[0].imm;
+    step.drops_negative = instruction.id == X86_INS_CMOVS;
     note_writes(instruction, step);
     return step;
   }
@@ -238,7 +249,35 @@ std::optional<CodePlace> place_before(const std::vector<Step>& steps, std::size_
   return std::nullopt;
 }
 
+/// A function without any jumps that calls one other: with its own arguments, and returns what that returned.
+std::optional<std::int64_t> handed_on(const std::vector<Step>& steps) {
+  std::optional<std::int64_t> callee;
+  bool called = false, returned = false;
+  for (const Step& step : steps) {
+    if (returned) return std::nullopt;
+    if (step.flow == Flow::call) {
+      if (std::exchange(called, true) || !step.callee) return std::nullopt;
+      callee = step.callee;
+    } else if (step.flow == Flow::ret) {
+      returned = true;
+    } else if (step.flow != Flow::on || !step.pushed) {
+      return std::nullopt;
+    } else if (called ? step.writes_result && !step.drops_negative : step.writes_argument) {
+      return std::nullopt;
+    }
+  }
+  return returned ? callee : std::nullopt;
+}
+
 }  // namespace
+
+std::optional<std::uint64_t> place_on_beginning(std::span<const std::byte> beginning) {
+  std::uint64_t at = starts_with_endbr64(beginning) ? endbr64.size() : 0;
+  const auto byte = [&](std::uint64_t i) { return i < beginning.size() ? std::to_integer<int>(beginning[i]) : 0; };
+  const int operation = byte(at) == 0x41 ? byte(at + 1) : byte(at);
+  if (operation < 0x50 || operation > 0x57) return std::nullopt;  // push
+  return at;
+}
 
 Placement place_probes(std::span<const std::byte> code) {
   Placement placement;
@@ -254,6 +293,9 @@ Placement place_probes(std::span<const std::byte> code) {
   const bool targets_known =
       std::none_of(steps.begin(), steps.end(), [](const Step& step) { return step.flow == Flow::elsewhere; });
   if (!targets_known) return placement;
+  placement.hands_on_to = handed_on(steps);
+  for (const Step& step : steps)
+    if (step.callee) placement.callees.push_back(*step.callee);
   place_in_beginning(steps, targets, placement);
   if (!stays_inside) return placement;  // who goes on in another function returns there
   for (std::size_t i = 0; i < steps.size(); ++i) {

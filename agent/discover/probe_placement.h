@@ -28,7 +28,15 @@ struct Placement {
   std::uint64_t return_address = 0;  ///< likewise, with the return address on top of the stack: for a return probe
   std::vector<CodePlace> exits{};    ///< one of them is passed once before each return, the result in place; empty: not
                                      ///< proven, so it takes a return probe
+  /// The function that it hands all its arguments on to, and whose result is its own, if that is all that it does;
+  /// negative results may become 0. From its own beginning on.
+  std::optional<std::int64_t> hands_on_to{};
+  std::vector<std::int64_t> callees{};  ///< all that it calls, likewise
 };
+
+/// Where the kernel emulates a function's first instruction, before which nothing was put on the stack: a cheap place
+/// for a probe on its entry and one on its return. `beginning`: some bytes of it.
+std::optional<std::uint64_t> place_on_beginning(std::span<const std::byte> beginning);
 
 /// `code`: the whole function, of x86-64. What cannot be proven by decoding it stays at its beginning.
 Placement place_probes(std::span<const std::byte> code);

@@ -7,7 +7,9 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <iterator>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -64,14 +66,39 @@ std::vector<std::byte> code_of(const ElfFunction& function, const ElfFile& file)
   return code;
 }
 
-TlsProbe probe_of(const Symbol& symbol, const ElfFunction& function, const ElfFile& file) {
-  const std::uint64_t begin = function.offset;
-  const Placement placement = place_probes(code_of(function, file));
-  TlsProbe probe{.function = symbol.function, .symbol = std::string(symbol.name), .begin = begin};
-  probe.entry = {begin + placement.entry.offset, placement.entry.stack};
-  probe.return_address = begin + placement.return_address;
-  for (const CodePlace& exit : placement.exits) probe.exits.push_back({begin + exit.offset, exit.stack});
+struct FoundFunction {
+  const Symbol& symbol;
+  const ElfFunction& function;
+  Placement placement{};
+  bool covered = false;  ///< by a probe on another function
+};
+
+TlsProbe probe_of(const FoundFunction& found) {
+  const std::uint64_t begin = found.function.offset;
+  TlsProbe probe{.function = found.symbol.function, .symbol = std::string(found.symbol.name), .begin = begin};
+  probe.entry = {begin + found.placement.entry.offset, found.placement.entry.stack};
+  probe.return_address = begin + found.placement.return_address;
+  for (const CodePlace& exit : found.placement.exits) probe.exits.push_back({begin + exit.offset, exit.stack});
   return probe;
+}
+
+/// SSL_read and SSL_read_ex of OpenSSL 1.1.1 and later hand on to one inner function, which is called as the second is:
+/// one probe on that instead of one on each, if a probe there costs little. Nothing if it cannot be proven.
+std::optional<TlsProbe> probe_on_inner(const FoundFunction& plain, const FoundFunction& ex, const ElfFile& file) {
+  if (!ex.placement.hands_on_to) return std::nullopt;
+  const std::uint64_t inner = ex.function.offset + static_cast<std::uint64_t>(*ex.placement.hands_on_to);
+  const auto& callees = plain.placement.callees;
+  const bool calls_it = std::any_of(callees.begin(), callees.end(), [&](std::int64_t callee) {
+    return plain.function.offset + static_cast<std::uint64_t>(callee) == inner;
+  });
+  constexpr std::size_t beginning = 16;
+  const auto place = place_on_beginning(file.table_at<std::byte>(inner, beginning, beginning));
+  if (!calls_it || !place) return std::nullopt;
+  return TlsProbe{.function = ex.symbol.function,
+                  .symbol = fmt::format("{}, {}", plain.symbol.name, ex.symbol.name),
+                  .begin = inner,
+                  .entry = {inner + *place, 0},
+                  .return_address = inner + *place};
 }
 
 /// Both a function that reads plaintext and one that writes it.
@@ -84,14 +111,33 @@ bool moves_plaintext(const ElfFunctions& functions, Family family) {
   return defines(TlsFunction::read) && defines(TlsFunction::write);
 }
 
+void add_probes(const ElfFunctions& functions, Family family, const ElfFile& file, std::vector<TlsProbe>& probes) {
+  std::vector<FoundFunction> found;
+  for (const Symbol& symbol : family)
+    if (const auto one = functions.find(symbol.name); one != functions.end())
+      found.push_back({symbol, one->second, place_probes(code_of(one->second, file))});
+  const auto of = [&](TlsFunction kind) {
+    return std::find_if(found.begin(), found.end(), [&](const auto& one) { return one.symbol.function == kind; });
+  };
+  for (const auto& [kind, ex_kind] :
+       {std::pair(TlsFunction::read, TlsFunction::read_ex), std::pair(TlsFunction::write, TlsFunction::write_ex)}) {
+    const auto plain = of(kind), ex = of(ex_kind);
+    if (plain == found.end() || ex == found.end()) continue;
+    auto shared = probe_on_inner(*plain, *ex, file);
+    if (!shared) continue;
+    plain->covered = ex->covered = true;
+    probes.push_back(std::move(*shared));
+  }
+  for (const FoundFunction& one : found)
+    if (!one.covered) probes.push_back(probe_of(one));
+}
+
 TlsContent content_of(const ElfFunctions& functions, const ElfFile& file, const char* table) {
   TlsContent content;
   for (const Family family : families) {
     if (!moves_plaintext(functions, family)) continue;
     content.evidence = table;
-    for (const Symbol& symbol : family)
-      if (const auto found = functions.find(symbol.name); found != functions.end())
-        content.probes.push_back(probe_of(symbol, found->second, file));
+    add_probes(functions, family, file, content.probes);
   }
   return content;
 }

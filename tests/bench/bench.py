@@ -3,7 +3,7 @@
 """Measures inferscope against a real llama-server and an SSE blaster. Ratios come from runs in the order A B B A (agent
 off, on, on, off) within one call; prints tables for docs/performance.md and writes every raw number as JSON.
 
-usage: bench.py --bin FOLDER --out FILE.json [--short] [PART…]     parts: pipeline probes loss memory blaster llama https attach accuracy"""
+usage: bench.py --bin FOLDER --out FILE.json [--short] [PART…]     parts: pipeline probes loss memory blaster llama https tls attach accuracy"""
 import argparse
 import concurrent.futures
 import datetime
@@ -100,6 +100,16 @@ class Bench:
                         "content_events_seen": both["content_events"], "traces": both["traces"],
                         "traces_marked_incomplete": both["incomplete"]})
         return out
+
+    def tls(self):
+        """What probes cost a read of one byte: on entries and return addresses, and where they are put."""
+        out = {}
+        for line in run_lines(self.bin / "tls_bench", 40000 if self.short else 200000, 2 if self.short else 8):
+            one = out.setdefault(line["library"], {"none_ns": [], "entries_ns": [], "placed_ns": [], "gain": []})
+            for way in ("none", "entries", "placed"):
+                one[f"{way}_ns"].append(line[way])
+            one["gain"].append((line["entries"] - line["none"]) / (line["placed"] - line["none"]))
+        return {library: {name: spread(values) for name, values in one.items()} for library, one in out.items()}
 
     def attach(self):
         """From the moment that a process has a TLS library to the probes on it: Python, which loads one, and Node.js,
@@ -256,7 +266,7 @@ class Bench:
                 "ttft_minus_prompt_ms": {"min": min(first), "p50": quantile(first, 0.5), "p99": quantile(first, 0.99)}}
 
 
-PARTS = ("pipeline", "probes", "loss", "memory", "blaster", "llama", "https", "attach", "accuracy")
+PARTS = ("pipeline", "probes", "loss", "memory", "blaster", "llama", "https", "tls", "attach", "accuracy")
 
 
 def main():

@@ -52,6 +52,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto placement = discover::place_probes(bytes);
   test::require(placement.entry.offset <= size && placement.return_address <= size);
   for (const auto& exit : placement.exits) test::require(exit.offset < size);
+  const auto first = discover::place_on_beginning(bytes);
+  test::require(!first || *first < size);
   if (const auto go = discover::place_go_probes(bytes)) {
     test::require(go->entry.offset < size && !go->exits.empty());
     for (const auto& exit : go->exits) test::require(exit.offset < size);

@@ -64,6 +64,20 @@ calling_call:
   call guarded_begin
   add $0x8, %rsp
   ret)");
+CODE(handing_on_all, R"(
+  sub $0x8, %rsp
+  call handing_on_all_end
+  xor %edx, %edx
+  test %eax, %eax
+  cmovs %edx, %eax
+  add $0x8, %rsp
+  ret)");
+CODE(own_result, R"(
+  sub $0x8, %rsp
+  call own_result_end
+  xor %eax, %eax
+  add $0x8, %rsp
+  ret)");
 CODE(looping, R"(
   sub $0x8, %rsp
 1:
@@ -164,6 +178,24 @@ TEST(ProbePlacement, WhatIsNotProvenStaysOnTheEntryAndTheReturnAddress) {
   const auto by_table = PLACED(by_table);
   EXPECT_EQ(by_table.entry, CodePlace{}) << "where the table leads is not known";
   EXPECT_TRUE(by_table.exits.empty());
+}
+
+TEST(ProbePlacement, AFunctionThatHandsOnAllItsArguments) {
+  const auto placement = PLACED(handing_on_all);
+  EXPECT_EQ(placement.hands_on_to, handing_on_all_end - handing_on_all_begin);
+  EXPECT_EQ(placement.callees, (std::vector<std::int64_t>{handing_on_all_end - handing_on_all_begin}));
+  EXPECT_FALSE(PLACED(handing_on).hands_on_to) << "an argument is gone";
+  EXPECT_FALSE(PLACED(guarded).hands_on_to) << "more than one way through it";
+  EXPECT_FALSE(PLACED(own_result).hands_on_to) << "the result is another";
+  EXPECT_EQ(PLACED(guarded).callees.size(), 2u);
+}
+
+TEST(ProbePlacement, OnABeginningThatIsEmulated) {
+  EXPECT_EQ(place_on_beginning(std::span(saving_begin, 8)), 4u) << "behind endbr64";
+  EXPECT_EQ(place_on_beginning(std::span(changing_begin, 8)), 0u);
+  EXPECT_FALSE(place_on_beginning(std::span(guarded_begin, 8)));
+  EXPECT_FALSE(place_on_beginning(std::span(saving_begin, 4)));
+  EXPECT_FALSE(place_on_beginning({}));
 }
 
 TEST(ProbePlacement, NoCode) {

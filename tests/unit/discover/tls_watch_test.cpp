@@ -223,10 +223,10 @@ TEST(TlsWatch, PlacesProbesInARealLibrary) {
     EXPECT_EQ(ssl->problem, "");
     EXPECT_EQ(ssl->evidence, ".dynsym");
     EXPECT_FALSE(ssl->executable);
-    std::vector<std::string> symbols;
-    for (const TlsProbe& probe : ssl->probes) symbols.push_back(probe.symbol);
-    for (const char* name : {"SSL_read", "SSL_write", "SSL_read_ex", "SSL_write_ex", "SSL_do_handshake"})
-      EXPECT_NE(std::find(symbols.begin(), symbols.end(), name), symbols.end()) << name;
+    std::string symbols;
+    for (const TlsProbe& probe : ssl->probes) symbols += probe.symbol + ", ";
+    for (const char* name : {"SSL_read, ", "SSL_write, ", "SSL_read_ex, ", "SSL_write_ex, ", "SSL_do_handshake, "})
+      EXPECT_NE(symbols.find(name), std::string::npos) << name;
   } else {  // the kernel lets nobody else open map_files
     ASSERT_EQ(found.size(), 1u);
     EXPECT_NE(found[0].problem.find("cannot be read"), std::string::npos) << found[0].problem;
