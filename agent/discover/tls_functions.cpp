@@ -33,7 +33,8 @@ constexpr std::array openssl{
     Symbol{"SSL_do_handshake", TlsFunction::inner}, Symbol{"SSL_peek", TlsFunction::inner},
     Symbol{"SSL_read", TlsFunction::read},          Symbol{"SSL_write", TlsFunction::write},
     Symbol{"SSL_read_ex", TlsFunction::read_ex},    Symbol{"SSL_write_ex", TlsFunction::write_ex},
-    Symbol{"SSL_free", TlsFunction::free}};
+    Symbol{"SSL_free", TlsFunction::free},          Symbol{"SSL_write_ex2", TlsFunction::write_ex2},
+    Symbol{"SSL_sendfile", TlsFunction::sendfile}};
 constexpr std::array gnutls{
     Symbol{"gnutls_handshake", TlsFunction::inner}, Symbol{"gnutls_record_recv", TlsFunction::read},
     Symbol{"gnutls_record_send", TlsFunction::write}, Symbol{"gnutls_deinit", TlsFunction::free}};

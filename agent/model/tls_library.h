@@ -11,12 +11,14 @@ namespace inferscope {
 
 /// What a function of a TLS library does, and so how its arguments are read. The first is always the session.
 enum class TlsFunction : std::uint8_t {
-  inner,     ///< moves no plaintext, but bytes of the connection: handshakes
-  read,      ///< (session, buffer, size) → bytes read
-  write,     ///< (session, buffer, size) → bytes written
-  read_ex,   ///< (session, buffer, size, size_t* moved) → 1 if any
-  write_ex,  ///< the same
-  free,      ///< the session ends
+  inner,      ///< moves no plaintext, but bytes of the connection: handshakes
+  read,       ///< (session, buffer, size) → bytes read
+  write,      ///< (session, buffer, size) → bytes written
+  read_ex,    ///< (session, buffer, size, size_t* moved) → 1 if any
+  write_ex,   ///< the same
+  free,       ///< the session ends
+  write_ex2,  ///< (session, buffer, size, flags, size_t* moved) → 1 if any
+  sendfile,   ///< (session, file, …) → bytes of the file written; they never are in user memory
 };
 
 /// How a function is called.

@@ -22,6 +22,9 @@ struct tls_call {
   __u64 direction;
 };
 
+/* In place of a buffer: the plaintext is a file's, and stays in the kernel. */
+#define TLS_NO_BUFFER 1
+
 struct tls_session {
   __u64 session;
   __u64 tgid;
@@ -212,7 +215,10 @@ static __always_inline void end_tls_call(struct tls_call *call, __u64 moved, int
   int is_known = 0;
   struct wire_conn *conn = conn_of_call(call, on_memory, &is_known);
   struct call plain = {
-      .begin_ns = call->begin_ns, .buffer = call->buffer, .shape = CALL_BYTES, .direction = call->direction & 1};
+      .begin_ns = call->begin_ns,
+      .buffer = call->buffer,
+      .shape = call->buffer == TLS_NO_BUFFER ? CALL_SENDFILE : CALL_BYTES,
+      .direction = call->direction & 1};
   if (!moved && !is_known && on_memory)
     note_orphan(call);
   else if (moved && conn)

@@ -13,25 +13,27 @@ static __always_inline __u64 entry_stack(struct pt_regs *ctx, __u64 usual) {
   return PT_REGS_SP(ctx) + usual;
 }
 
-static __always_inline int enter(struct pt_regs *ctx, __u64 direction, int has_content, int ex) {
+/* `buffer`: its user address. `moved`: where the function tells how much it moved; 0: it returns that. */
+static __always_inline int enter(struct pt_regs *ctx, __u64 direction, __u64 buffer, __u64 moved) {
   struct caller caller = current_thread();
   struct tls_call call = {
       .session = PT_REGS_PARM1(ctx),
       .stack = entry_stack(ctx, 0),
       .begin_ns = bpf_ktime_get_ns(),
       .direction = direction,
+      .buffer = buffer,
+      .moved = moved,
   };
-  if (has_content)
-    call.buffer = PT_REGS_PARM2(ctx);
-  if (ex)
-    call.moved = PT_REGS_PARM4(ctx);
   return begin_tls_call(&caller, &call);
 }
 
-/* Bytes of plaintext that were moved. The libraries return an int, or a success with the size elsewhere. */
+/* Bytes of plaintext that were moved. The libraries return an int, or a success with the size elsewhere; of files, a
+ * count of 64 bits. */
 static __always_inline __u64 moved_by(struct pt_regs *ctx, struct tls_call *call) {
   __s32 ret = (__s32)PT_REGS_RC(ctx);
   __u64 size = 0;
+  if (call->buffer == TLS_NO_BUFFER)
+    return (__s64)PT_REGS_RC(ctx) > 0 ? PT_REGS_RC(ctx) : 0;
   if (ret <= 0 || !call->buffer)
     return 0;
   if (!call->moved)
@@ -41,16 +43,21 @@ static __always_inline __u64 moved_by(struct pt_regs *ctx, struct tls_call *call
   return size;
 }
 
+#define BUFFER PT_REGS_PARM2(ctx)
 SEC("uprobe")
 int enter_tls_inner(struct pt_regs *ctx) { return enter(ctx, WIRE_RECEIVED, 0, 0); }
 SEC("uprobe")
-int enter_tls_read(struct pt_regs *ctx) { return enter(ctx, WIRE_RECEIVED, 1, 0); }
+int enter_tls_read(struct pt_regs *ctx) { return enter(ctx, WIRE_RECEIVED, BUFFER, 0); }
 SEC("uprobe")
-int enter_tls_write(struct pt_regs *ctx) { return enter(ctx, WIRE_SENT, 1, 0); }
+int enter_tls_write(struct pt_regs *ctx) { return enter(ctx, WIRE_SENT, BUFFER, 0); }
 SEC("uprobe")
-int enter_tls_readx(struct pt_regs *ctx) { return enter(ctx, WIRE_RECEIVED, 1, 1); }
+int enter_tls_readx(struct pt_regs *ctx) { return enter(ctx, WIRE_RECEIVED, BUFFER, PT_REGS_PARM4(ctx)); }
 SEC("uprobe")
-int enter_tls_writx(struct pt_regs *ctx) { return enter(ctx, WIRE_SENT, 1, 1); }
+int enter_tls_writx(struct pt_regs *ctx) { return enter(ctx, WIRE_SENT, BUFFER, PT_REGS_PARM4(ctx)); }
+SEC("uprobe")
+int enter_tls_writ2(struct pt_regs *ctx) { return enter(ctx, WIRE_SENT, BUFFER, PT_REGS_PARM5(ctx)); }
+SEC("uprobe")
+int enter_tls_file(struct pt_regs *ctx) { return enter(ctx, WIRE_SENT, TLS_NO_BUFFER, 0); }
 
 /* Its address may be another session's next. */
 SEC("uprobe")

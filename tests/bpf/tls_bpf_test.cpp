@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Plaintext at the functions of a real OpenSSL: what is captured is what was written, byte for byte.
+#include <dlfcn.h>
+#include <fcntl.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -126,6 +128,33 @@ TEST(TlsBpf, PlaintextIsCapturedByteForByte) {
     execl(TLS_PEER, TLS_PEER, std::to_string(conversations()).c_str(), nullptr);
     _exit(101);
   });
+}
+
+TEST(TlsBpf, OfAFileThatTheKernelSendsTheLengthIsTold) {
+  TracedProcess traced;
+  trace(traced, "libopenssl_named.so (.dynsym)", [](int ready) {
+    void* library = dlopen(OPENSSL_NAMED, RTLD_NOW | RTLD_LOCAL);
+    REQUIRE_OR_EXIT(library != nullptr);
+    const auto write_ex2 = reinterpret_cast<int (*)(void*, const void*, std::size_t, std::uint64_t, std::size_t*)>(
+        dlsym(library, "SSL_write_ex2"));
+    const auto sendfile =
+        reinterpret_cast<ssize_t (*)(void*, int, off_t, std::size_t, int)>(dlsym(library, "SSL_sendfile"));
+    wait_for(ready);
+    const auto pair = tcp_pair();
+    void* session = reinterpret_cast<void*>(static_cast<std::intptr_t>(pair.client));
+    std::size_t written = 0;
+    REQUIRE_OR_EXIT(write_ex2(session, "head", 4, 0, &written) == 1 && written == 4);
+    const int file = open("/proc/self/exe", O_RDONLY);
+    REQUIRE_OR_EXIT(sendfile(session, file, 0, 5000, 0) == 5000);
+    REQUIRE_OR_EXIT(write_ex2(session, "tail", 4, 0, &written) == 1);
+  });
+  const auto sent = traced.transfers(Direction::sent);
+  ASSERT_EQ(sent.size(), 3u);
+  EXPECT_EQ(sent[0]->head, "head");
+  EXPECT_EQ(sent[1]->length, 5000u);
+  EXPECT_EQ(sent[1]->cut, Transfer::Cut::unreadable);
+  EXPECT_EQ(sent[2]->head, "tail");
+  EXPECT_EQ(sent[2]->position, 5004u);
 }
 
 /// After what it hands on, closes the descriptor: as if another thread did, that had seen the answer to it already.

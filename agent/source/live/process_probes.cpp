@@ -23,8 +23,8 @@ namespace inferscope::source {
 namespace {
 
 /// By TlsFunction; Go has no others.
-constexpr std::array entry_programs{"enter_tls_inner", "enter_tls_read",  "enter_tls_write",
-                                    "enter_tls_readx", "enter_tls_writx", "enter_tls_free"};
+constexpr std::array entry_programs{"enter_tls_inner", "enter_tls_read", "enter_tls_write", "enter_tls_readx",
+                                    "enter_tls_writx", "enter_tls_free", "enter_tls_writ2", "enter_tls_file"};
 constexpr std::array go_entry_programs{"enter_go_inner", "enter_go_read", "enter_go_write"};
 
 const char* entry_program(const TlsProbe& probe) {
