@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "discover/tls_functions.h"
 
-#include <string.h>
-
 #include <algorithm>
 #include <array>
 #include <cstddef>
@@ -35,11 +33,6 @@ constexpr std::array gnutls{
 /// One for each library; BoringSSL has OpenSSL's names.
 constexpr std::array<Family, 2> families{openssl, gnutls};
 
-/// A label of the protocol (RFC 7627): no implementation can do without.
-constexpr std::string_view label = "extended master secret";
-constexpr std::uint64_t constants_read = 16u << 20;
-constexpr std::size_t block = 256u << 10;
-
 std::vector<std::string_view> all_names() {
   std::vector<std::string_view> names;
   for (const Family family : families)
@@ -47,17 +40,21 @@ std::vector<std::string_view> all_names() {
   return names;
 }
 
-TlsProbe probe_of(const Symbol& symbol, const ElfFunction& function, const ElfFile& file) {
+}  // namespace
+
+TlsProbe tls_probe(TlsFunction kind, std::string_view symbol, const ElfFunction& function, const ElfFile& file) {
   const std::uint64_t begin = function.offset;
   auto code = file.table_at<std::byte>(begin, function.size, longest_function);
   if (code.size() != function.size) code.clear();
   const Placement placement = place_probes(code);
-  TlsProbe probe{.function = symbol.function, .symbol = std::string(symbol.name), .begin = begin};
+  TlsProbe probe{.function = kind, .symbol = std::string(symbol), .begin = begin};
   probe.entry = {begin + placement.entry.offset, placement.entry.stack};
   probe.return_address = begin + placement.return_address;
   for (const CodePlace& exit : placement.exits) probe.exits.push_back({begin + exit.offset, exit.stack});
   return probe;
 }
+
+namespace {
 
 TlsContent content_of(const ElfFunctions& functions, const ElfFile& file, const char* table) {
   TlsContent content;
@@ -71,29 +68,9 @@ TlsContent content_of(const ElfFunctions& functions, const ElfFile& file, const 
     content.evidence = table;
     for (const Symbol& symbol : family)
       if (const auto found = functions.find(symbol.name); found != functions.end())
-        content.probes.push_back(probe_of(symbol, found->second, file));
+        content.probes.push_back(tls_probe(symbol.function, symbol.name, found->second, file));
   }
   return content;
-}
-
-/// In the first part of its constants.
-bool has_label(const ElfFile& file) {
-  const FileRange constants = file.section(".rodata");
-  const std::uint64_t size = std::min(constants.size, constants_read);
-  std::vector<std::byte> buffer(label.size() + block);
-  std::size_t kept = 0;
-  for (std::uint64_t at = 0; at < size;) {
-    const auto wanted = static_cast<std::size_t>(std::min<std::uint64_t>(block, size - at));
-    const std::size_t got = file.read(constants.offset + at, std::span(buffer).subspan(kept, wanted));
-    const std::size_t there = kept + got;
-    if (memmem(buffer.data(), there, label.data(), label.size()) != nullptr) return true;
-    if (got < wanted) return false;
-    at += got;
-    const std::size_t keep = std::min(label.size(), there);
-    memmove(buffer.data(), buffer.data() + there - keep, keep);
-    kept = keep;
-  }
-  return false;
 }
 
 }  // namespace
@@ -102,13 +79,10 @@ TlsContent exported_tls(const ElfFile& file) {
   return content_of(exported_functions(file, all_names()), file, ".dynsym");
 }
 
-TlsContent static_tls(const ElfFile& file, bool executable) {
+TlsContent static_tls(const ElfFile& file) {
   const auto functions = static_functions(file, all_names());
   if (!functions) return {{}, ".symtab", functions.error().text()};
-  TlsContent content = content_of(*functions, file, ".symtab");
-  if (content.evidence.empty() && executable && has_label(file))
-    content = {{}, ".rodata", "its functions have no names that are known: stripped, or another library"};
-  return content;
+  return content_of(*functions, file, ".symtab");
 }
 
 }  // namespace inferscope::discover

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "discover/elf_file.h"
+#include "discover/elf_symbols.h"
 #include "model/tls_library.h"
 
 namespace inferscope::discover {
@@ -19,8 +21,10 @@ struct TlsContent {
 /// By functions to which others can link. Costs some reads of a few bytes.
 TlsContent exported_tls(const ElfFile& file);
 
-/// By the names of all functions, if the file has them. An executable that has none is searched for a text that each
-/// implementation of TLS contains, so that what stays hidden can be told. Costs reading some megabytes of a large file.
-TlsContent static_tls(const ElfFile& file, bool executable);
+/// By the names of all functions, if the file has them. Costs reading some megabytes of a large file.
+TlsContent static_tls(const ElfFile& file);
+
+/// A probe on a function, at the places of its code where that costs least.
+TlsProbe tls_probe(TlsFunction kind, std::string_view symbol, const ElfFunction& function, const ElfFile& file);
 
 }  // namespace inferscope::discover

@@ -43,7 +43,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const auto named = discover::static_functions(*file, {"SSL_read", "SSL_write", "main", ""});
     if (named) check(*named, size);
     check(discover::exported_tls(*file), size);
-    check(discover::static_tls(*file, true), size);
+    check(discover::static_tls(*file), size);
   }
   const auto placement = discover::place_probes(bytes);
   test::require(placement.entry.offset <= size && placement.return_address <= size);
