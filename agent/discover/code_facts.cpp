@@ -5,17 +5,17 @@
 #include <utility>
 
 #include "discover/instructions.h"
+#include "discover/register_tracking.h"
 
 namespace inferscope::discover {
 namespace {
 
-/// A general register, and how much of it.
+/// A register, and how much of it.
 struct Register {
-  std::uint8_t number = 0;  ///< those of arguments first, in their order
+  RegisterNumber number = 0;
   std::uint8_t bytes = 0;
 };
-constexpr std::size_t registers = 16;
-constexpr std::uint8_t third = 2;
+constexpr RegisterNumber third = 2;
 
 constexpr std::array<std::array<x86_reg, 5>, registers> names{{
     {X86_REG_RDI, X86_REG_EDI, X86_REG_DI, X86_REG_DIL, X86_REG_INVALID},
@@ -41,18 +41,17 @@ std::optional<Register> register_of(unsigned name) {
   for (std::size_t number = 0; number < registers; ++number)
     for (std::size_t i = 0; i < widths.size(); ++i)
       if (names[number][i] != X86_REG_INVALID && static_cast<unsigned>(names[number][i]) == name)
-        return Register{static_cast<std::uint8_t>(number), widths[i]};
+        return Register{static_cast<RegisterNumber>(number), widths[i]};
   return std::nullopt;
 }
 
 class Reader {
  public:
-  Reader(std::uint64_t begin, std::uint64_t end) : begin_(begin), end_(end) {
-    for (std::uint8_t i = 0; i < arguments_tracked; ++i) values_[i] = {Tracked::Is::argument, i};
-  }
+  explicit Reader(std::uint64_t begin) : begin_(begin) {}
 
   std::optional<CodeFacts> read(std::span<const std::byte> code) {
     if (!instructions_.decode(code, begin_, [this](const cs_insn& one) { visit(one); })) return std::nullopt;
+    track(steps_, facts_);
     return std::move(facts_);
   }
 
@@ -60,27 +59,15 @@ class Reader {
   void visit(const cs_insn& instruction) {
     const cs_x86& x86 = instruction.detail->x86;
     note_constant(instruction, x86);
-    note_transfer(instruction, x86);
-    cs_regs read, written;
-    std::uint8_t reads = 0, writes = 0;
-    if (cs_regs_access(instructions_.handle(), &instruction, read, &reads, written, &writes) != CS_ERR_OK) {
-      lose_track();
-      return;
-    }
-    note_third(std::span(read, reads), std::span(written, writes));
-    if (!called_ && x86.prefix[0] == X86_PREFIX_LOCK) note_count(x86);
-    track(instruction, x86, std::span(written, writes));
-    if (instruction.id == X86_INS_CALL || instruction.id == X86_INS_JMP || is_return(instruction)) lose_track();
-  }
-
-  /// What comes next is come to from elsewhere, or by way of a function that may have changed all.
-  void lose_track() {
-    third_open_ = false;
-    values_ = {};
-  }
-
-  bool is_return(const cs_insn& instruction) const {
-    return cs_insn_group(instructions_.handle(), &instruction, X86_GRP_RET);
+    TrackedStep step{.address = instruction.address, .is_padding = instruction.id == X86_INS_NOP};
+    step.is_padding =
+        step.is_padding || (instruction.id == X86_INS_XCHG && is_same(x86)) || instruction.id == X86_INS_INT3;
+    read_flow(instruction, x86, step);
+    read_registers(instruction, step);
+    read_memory(x86, step);
+    read_kind(instruction, x86, step);
+    if (step.flow != TrackedStep::Flow::on && step.flow != TrackedStep::Flow::jump_if) third_open_ = false;
+    steps_.push_back(step);
   }
 
   void note_constant(const cs_insn& instruction, const cs_x86& x86) {
@@ -99,70 +86,134 @@ class Reader {
     facts_.constants.push_back(constant);
   }
 
-  void note_transfer(const cs_insn& instruction, const cs_x86& x86) {
-    const bool call = instruction.id == X86_INS_CALL;
+  void read_flow(const cs_insn& instruction, const cs_x86& x86, TrackedStep& step) const {
     const csh handle = instructions_.handle();
-    if (!call && !cs_insn_group(handle, &instruction, X86_GRP_JUMP)) return;
-    if (x86.op_count == 1 && x86.operands[0].type == X86_OP_IMM) {
-      CodeFacts::Transfer transfer{.from = instruction.address,
-                                   .to = static_cast<std::uint64_t>(x86.operands[0].imm),
-                                   .call = call,
-                                   .first = !branched_};
-      std::copy_n(values_.begin(), arguments_tracked, transfer.passed.begin());
-      if (call || transfer.to < begin_ || transfer.to >= end_) facts_.transfers.push_back(transfer);
-    }
-    branched_ = true;
-    called_ = called_ || call;
+    if (instruction.id == X86_INS_CALL)
+      step.flow = TrackedStep::Flow::call;
+    else if (instruction.id == X86_INS_JMP || instruction.id == X86_INS_LJMP)
+      step.flow = TrackedStep::Flow::jump;
+    else if (cs_insn_group(handle, &instruction, X86_GRP_JUMP))
+      step.flow = TrackedStep::Flow::jump_if;
+    else if (cs_insn_group(handle, &instruction, X86_GRP_RET))
+      step.flow = TrackedStep::Flow::ret;
+    if (step.flow != TrackedStep::Flow::on && x86.op_count == 1 && x86.operands[0].type == X86_OP_IMM)
+      step.target = static_cast<std::uint64_t>(x86.operands[0].imm);
   }
 
-  void note_third(std::span<const std::uint16_t> read, std::span<const std::uint16_t> written) {
-    if (!third_open_) return;
-    for (const std::uint16_t name : read) {
+  /// What cannot be told may write to all.
+  void read_registers(const cs_insn& instruction, TrackedStep& step) {
+    cs_regs read, written;
+    std::uint8_t reads = 0, writes = 0;
+    if (cs_regs_access(instructions_.handle(), &instruction, read, &reads, written, &writes) != CS_ERR_OK) {
+      step.written_registers = 0xffff;
+      third_open_ = false;
+      return;
+    }
+    for (const std::uint16_t name : std::span(read, reads)) {
       const auto one = register_of(name);
-      if (!one || one->number != third) continue;
-      facts_.third_is_int = one->bytes == 4;
+      if (!third_open_ || !one || one->number != third) continue;
+      facts_.third_is_int = one->bytes == sizeof(int);
       third_open_ = false;
     }
-    for (const std::uint16_t name : written)
-      if (const auto one = register_of(name); one && one->number == third) third_open_ = false;
-  }
-
-  void note_count(const cs_x86& x86) {
-    for (std::uint8_t i = 0; i < x86.op_count; ++i) {
-      if (x86.operands[i].type != X86_OP_MEM) continue;
-      const auto base = register_of(x86.operands[i].mem.base);
-      constexpr Tracked first{Tracked::Is::argument, 0};
-      if (base && values_[base->number] == first) facts_.counts_in_first = true;
+    for (const std::uint16_t name : std::span(written, writes)) {
+      const auto one = register_of(name);
+      if (!one) continue;
+      step.written_registers = static_cast<std::uint16_t>(step.written_registers | 1u << one->number);
+      third_open_ = third_open_ && one->number != third;
     }
   }
 
-  void track(const cs_insn& instruction, const cs_x86& x86, std::span<const std::uint16_t> written) {
-    std::optional<std::pair<std::uint8_t, Tracked>> known;
-    if (x86.op_count == 2 && x86.operands[0].type == X86_OP_REG && x86.operands[1].type == X86_OP_REG) {
-      const auto into = register_of(x86.operands[0].reg), from = register_of(x86.operands[1].reg);
-      if (into && from && instruction.id == X86_INS_MOV && into->bytes == 8)
-        known.emplace(into->number, values_[from->number]);
-      if (into && from && instruction.id == X86_INS_XOR && into->bytes >= 4 && into->number == from->number)
-        known.emplace(into->number, Tracked{Tracked::Is::zero, 0});
-    }
-    for (const std::uint16_t name : written)
-      if (const auto one = register_of(name)) values_[one->number] = {};
-    if (known) values_[known->first] = known->second;
+  static std::optional<MemoryPlace> place_of(const cs_x86_op& operand) {
+    if (operand.type != X86_OP_MEM || operand.mem.index != X86_REG_INVALID || operand.mem.segment != X86_REG_INVALID)
+      return std::nullopt;
+    const auto base = register_of(operand.mem.base);
+    if (!base || base->bytes != 8) return std::nullopt;
+    return MemoryPlace{base->number, operand.mem.disp};
   }
 
-  std::uint64_t begin_, end_;
+  static void read_memory(const cs_x86& x86, TrackedStep& step) {
+    step.is_atomic = x86.prefix[0] == X86_PREFIX_LOCK;
+    for (const cs_x86_op& operand : std::span(x86.operands, x86.op_count)) {
+      if (operand.type != X86_OP_MEM) continue;
+      step.memory = place_of(operand);
+      if ((operand.access & CS_AC_WRITE) != 0) step.written_bytes = operand.size;
+    }
+  }
+
+  static bool is_same(const cs_x86& x86) {
+    return x86.op_count == 2 && x86.operands[0].type == X86_OP_REG && x86.operands[1].type == X86_OP_REG &&
+           x86.operands[0].reg == x86.operands[1].reg;
+  }
+
+  /// A whole register, if it is one.
+  static std::optional<RegisterNumber> whole(const cs_x86_op& operand) {
+    if (operand.type != X86_OP_REG) return std::nullopt;
+    const auto one = register_of(operand.reg);
+    if (!one || one->bytes != 8) return std::nullopt;
+    return one->number;
+  }
+
+  static void read_kind(const cs_insn& instruction, const cs_x86& x86, TrackedStep& step) {
+    using Does = TrackedStep::Does;
+    const auto first = x86.op_count > 0 ? whole(x86.operands[0]) : std::nullopt;
+    const auto second = x86.op_count > 1 ? whole(x86.operands[1]) : std::nullopt;
+    const bool number = x86.op_count == 2 && x86.operands[1].type == X86_OP_IMM;
+    const auto is = [&](Does does, std::optional<RegisterNumber> into, std::optional<RegisterNumber> from) {
+      step.does = does;
+      step.into = into.value_or(0);
+      step.from = from.value_or(0);
+    };
+    switch (instruction.id) {
+      case X86_INS_MOV:
+        if (first && second)
+          is(Does::copy, first, second);
+        else if (first && step.memory)
+          is(Does::load, first, {});
+        else if (second && step.memory)
+          is(Does::store, {}, second);
+        break;
+      case X86_INS_XOR:
+        if (is_same(x86)) {
+          const auto one = register_of(x86.operands[0].reg);
+          if (one && one->bytes >= 4) is(Does::zero, one->number, {});
+        }
+        break;
+      case X86_INS_LEA:
+        if (first && step.memory) is(Does::address, first, {});
+        break;
+      case X86_INS_ADD:
+      case X86_INS_SUB:
+        if (first && number) {
+          is(Does::add, first, {});
+          step.number = instruction.id == X86_INS_ADD ? x86.operands[1].imm : -x86.operands[1].imm;
+        }
+        break;
+      case X86_INS_PUSH:
+        // Another value than that of a whole register is not known, but is put there likewise.
+        is(first ? Does::push : Does::push_other, {}, first);
+        break;
+      case X86_INS_POP:
+        if (first) is(Does::pop, first, {});
+        break;
+      case X86_INS_LEAVE:
+        is(Does::leave, {}, {});
+        break;
+      default:
+        break;
+    }
+  }
+
+  std::uint64_t begin_;
   Instructions instructions_{};
   CodeFacts facts_{};
-  std::array<Tracked, registers> values_{};
-  bool branched_ = false;   ///< a jump or a call was read
-  bool called_ = false;     ///< a call was read
+  std::vector<TrackedStep> steps_{};
   bool third_open_ = true;  ///< the third argument was not used so far
 };
 
 }  // namespace
 
 std::optional<CodeFacts> read_code(std::span<const std::byte> code, std::uint64_t address) {
-  return Reader(address, address + code.size()).read(code);
+  return Reader(address).read(code);
 }
 
 }  // namespace inferscope::discover

@@ -17,18 +17,20 @@ constexpr std::uint64_t library_number = 20;  // of libssl among those that repo
 // By ERR_put_error(library, function, reason, file, line).
 constexpr std::uint8_t library_argument = 0, function_argument = 1, file_argument = 3;
 
-using Passed = std::span<const Tracked>;
-
-constexpr Tracked argument(std::uint8_t number) {
+constexpr Tracked argument(int number) {
   return {Tracked::Is::argument, number};
 }
 constexpr Tracked zero{Tracked::Is::zero, 0};
-constexpr Tracked unknown{};
 
-constexpr std::array four_arguments{argument(0), argument(1), argument(2), argument(3)};
-constexpr std::array five_arguments{argument(0), argument(1), argument(2), argument(3), argument(4)};
-/// No flags between the size and where to tell what was written.
+constexpr std::array four{argument(0), argument(1), argument(2), argument(3)};
+constexpr std::array five{argument(0), argument(1), argument(2), argument(3), argument(4)};
+/// No flags between the size and where to tell what was written, as in 3.3 and later.
 constexpr std::array four_and_no_flags{argument(0), argument(1), argument(2), zero, argument(3)};
+constexpr std::array four_without_flags{argument(0), argument(1), argument(2), argument(4)};
+
+bool is_passed(const Passed& passed, std::span<const Tracked> arguments) {
+  return std::equal(arguments.begin(), arguments.end(), passed.begin());
+}
 
 /// One, or nothing if there are none or several.
 class Only {
@@ -49,6 +51,10 @@ bool calls(const OpenSslPiece& piece, const OpenSslPiece& other) {
                      [&](const CodeFacts::Transfer& one) { return one.to == other.piece.range.begin; });
 }
 
+bool is_function(const OpenSslPiece& piece) {
+  return !piece.piece.in_frame && !piece.joined;
+}
+
 class Proof {
  public:
   explicit Proof(const OpenSslPieces& pieces) : pieces_(pieces) {}
@@ -60,7 +66,7 @@ class Proof {
   [[nodiscard]] const OpenSslPiece* named(OpenSslPart part) const {
     Only only;
     for (const auto& [begin, one] : pieces_)
-      if (!one.piece.in_frame && one.parts.contains(part)) only.add(one);
+      if (is_function(one) && one.parts.contains(part)) only.add(one);
     return only.get();
   }
   /// SSL_read and its kind take the size as int, and hand all to a function for size_t, unless that became a part of
@@ -74,55 +80,53 @@ class Proof {
         });
     return has_inner ? one : nullptr;
   }
-  /// What they hand it to; nothing if it became a part of others than them, too: which one it is, is not known then.
-  [[nodiscard]] const OpenSslPiece* inner(OpenSslPart part, OpenSslPart internal) const {
-    Only only;
-    for (const auto& [begin, one] : pieces_)
-      if (!one.piece.in_frame && one.parts.contains(internal) && !one.parts.contains(part)) only.add(one);
-    return only.get();
+  /// What hands on the session, the buffer, its size and where to tell how much was moved, as it was given them, to a
+  /// function of the session's. Both SSL_read_ex and ssl_read_internal do if the compiler made a part of the one of
+  /// what the other does.
+  [[nodiscard]] std::vector<const OpenSslPiece*> moving(OpenSslPart part, OpenSslPart internal,
+                                                        std::span<const Tracked> arguments) const {
+    std::vector<const OpenSslPiece*> all;
+    for (const auto& [begin, one] : pieces_) {
+      if (!is_function(one) || is_entered_elsewhere(one) || !one.parts.contains(internal) || one.parts.contains(part))
+        continue;
+      const auto& handed_on = one.facts.handed_on;
+      if (std::any_of(handed_on.begin(), handed_on.end(),
+                      [&](const Passed& passed) { return is_passed(passed, arguments); }))
+        all.push_back(&one);
+    }
+    return all;
   }
-  /// What first of all hands its own arguments on, and tells no name.
-  [[nodiscard]] const OpenSslPiece* passing_on(std::uint64_t to, Passed passed) const {
+  /// What first of all calls it with the arguments that it was given itself, and tells no name.
+  [[nodiscard]] const OpenSslPiece* passing_on(const OpenSslPiece& to, std::span<const Tracked> arguments,
+                                               bool may_jump = false) const {
     Only only;
     for (const auto& [begin, one] : pieces_) {
-      if (one.piece.in_frame || !one.parts.empty()) continue;
+      if (!is_function(one) || is_entered_elsewhere(one) || !one.parts.empty()) continue;
       for (const CodeFacts::Transfer& transfer : one.facts.transfers)
-        if (transfer.first && transfer.to == to && std::equal(passed.begin(), passed.end(), transfer.passed.begin()))
+        if (transfer.first && (transfer.call || may_jump) && transfer.to == to.piece.range.begin &&
+            is_passed(transfer.passed, arguments))
           only.add(one);
     }
     return only.get();
   }
-  [[nodiscard]] const OpenSslPiece* read_ex() const {
-    const OpenSslPiece* handed_to = inner(OpenSslPart::read, OpenSslPart::read_internal);
-    return handed_to == nullptr ? nullptr : passing_on(handed_to->piece.range.begin, four_arguments);
+  [[nodiscard]] std::vector<const OpenSslPiece*> read_ex() const {
+    return ex(OpenSslPart::read, OpenSslPart::read_internal);
   }
-  /// Whether ssl_write_internal takes flags as its fourth argument, as in 3.3 and later: SSL_write tells.
-  [[nodiscard]] std::optional<bool> writes_with_flags() const {
-    const OpenSslPiece* write = named(OpenSslPart::write);
-    const OpenSslPiece* handed_to = inner(OpenSslPart::write, OpenSslPart::write_internal);
-    if (write == nullptr || handed_to == nullptr) return std::nullopt;
-    for (const CodeFacts::Transfer& one : write->facts.transfers) {
-      if (one.to != handed_to->piece.range.begin) continue;
-      const Tracked fourth = one.passed[3], fifth = one.passed[4];
-      if (fourth == unknown && fifth == argument(4)) return false;
-      if (fourth == zero && fifth == unknown) return true;
-    }
-    return std::nullopt;
+  [[nodiscard]] std::vector<const OpenSslPiece*> write_ex() const {
+    auto all = ex(OpenSslPart::write, OpenSslPart::write_internal);
+    if (!all.empty()) return all;
+    const OpenSslPiece* inner = writing_with_flags();
+    if (inner == nullptr) return all;
+    const OpenSslPiece* ex = passing_on(*inner, four_and_no_flags);
+    if (const OpenSslPiece* ex2 = write_ex2(); ex == nullptr && ex2 != nullptr)
+      ex = passing_on(*ex2, four_and_no_flags, true);
+    if (ex != nullptr) all.push_back(ex);
+    return all;
   }
+  /// SSL_write_ex2, which hands on its flags, too.
   [[nodiscard]] const OpenSslPiece* write_ex2() const {
-    const OpenSslPiece* handed_to = inner(OpenSslPart::write, OpenSslPart::write_internal);
-    return handed_to != nullptr && writes_with_flags() == true
-               ? passing_on(handed_to->piece.range.begin, five_arguments)
-               : nullptr;
-  }
-  [[nodiscard]] const OpenSslPiece* write_ex() const {
-    const OpenSslPiece* handed_to = inner(OpenSslPart::write, OpenSslPart::write_internal);
-    const auto with_flags = writes_with_flags();
-    if (handed_to == nullptr || !with_flags) return nullptr;
-    if (!*with_flags) return passing_on(handed_to->piece.range.begin, four_arguments);
-    const OpenSslPiece* direct = passing_on(handed_to->piece.range.begin, four_and_no_flags);
-    const OpenSslPiece* with = write_ex2();
-    return direct != nullptr || with == nullptr ? direct : passing_on(with->piece.range.begin, four_and_no_flags);
+    const OpenSslPiece* inner = writing_with_flags();
+    return inner == nullptr ? nullptr : passing_on(*inner, five);
   }
   /// Only a function is called, and jumped to from several others.
   [[nodiscard]] const OpenSslPiece* handshake() const {
@@ -137,16 +141,31 @@ class Proof {
     return nullptr;
   }
   /// It reports no error, but tells its source file when it gives memory back, and counts references to the session
-  /// down before. What makes sessions calls it when that fails, or calls the rest of it behind the counting.
+  /// down before. What makes sessions calls it when that fails, or calls the rest of it behind the counting. Of a
+  /// context's it is told apart by giving back the session's context, too.
   [[nodiscard]] const OpenSslPiece* session_free() const {
+    std::vector<const OpenSslPiece*> all;
+    for (const auto& [begin, one] : pieces_)
+      if (is_function(one) && one.parts.empty() && one.facts.counts_in_first && !rests(one).empty())
+        all.push_back(&one);
     Only only;
-    for (const auto& [begin, one] : pieces_) {
-      if (one.piece.in_frame || !one.parts.empty() || !one.facts.counts_in_first) continue;
-      const auto goes_on = [&](const CodeFacts::Transfer& transfer) { return gives_back(transfer.to); };
-      if (gives_back(begin) || std::any_of(one.facts.transfers.begin(), one.facts.transfers.end(), goes_on))
-        only.add(one);
+    for (const OpenSslPiece* one : all) {
+      const bool has_other = std::any_of(all.begin(), all.end(), [&](const OpenSslPiece* other) {
+        const auto theirs = rests(*other);
+        return other != one &&
+               std::any_of(theirs.begin(), theirs.end(), [&](const OpenSslPiece* rest) { return calls(*one, *rest); });
+      });
+      if (has_other || all.size() == 1) only.add(*one);
     }
     return only.get();
+  }
+  /// What of it gives memory back: itself, or what it goes on with, about the same session.
+  [[nodiscard]] std::vector<const OpenSslPiece*> rests(const OpenSslPiece& one) const {
+    if (gives_back(one.piece.range.begin)) return {&one};
+    std::vector<const OpenSslPiece*> rests;
+    for (const CodeFacts::Transfer& transfer : one.facts.transfers)
+      if (transfer.passed[0] == argument(0) && gives_back(transfer.to)) rests.push_back(&pieces_.at(transfer.to));
+    return rests;
   }
   /// What makes sessions calls it, it is of the same source file and reports no error that is known.
   [[nodiscard]] bool gives_back(std::uint64_t address) const {
@@ -160,6 +179,30 @@ class Proof {
   }
 
  private:
+  /// A part of it that lies elsewhere comes back to it: what it does there, its own code does not tell.
+  [[nodiscard]] bool is_entered_elsewhere(const OpenSslPiece& one) const {
+    return std::any_of(pieces_.begin(), pieces_.end(), [&](const auto& other) {
+      const auto& transfers = other.second.facts.transfers;
+      return &other.second != &one &&
+             std::any_of(transfers.begin(), transfers.end(), [&](const CodeFacts::Transfer& transfer) {
+               return transfer.to != one.piece.range.begin && one.piece.range.contains(transfer.to);
+             });
+    });
+  }
+  /// What calls the only one, or those that the function for int does not call.
+  [[nodiscard]] std::vector<const OpenSslPiece*> ex(OpenSslPart part, OpenSslPart internal) const {
+    auto all = moving(part, internal, four);
+    if (all.size() == 1)
+      if (const OpenSslPiece* caller = passing_on(*all.front(), four)) return {caller};
+    const OpenSslPiece* plain = named(part);
+    std::erase_if(all, [&](const OpenSslPiece* one) { return plain != nullptr && calls(*plain, *one); });
+    return all;
+  }
+  [[nodiscard]] const OpenSslPiece* writing_with_flags() const {
+    const auto all = moving(OpenSslPart::write, OpenSslPart::write_internal, four_without_flags);
+    return all.size() == 1 ? all.front() : nullptr;
+  }
+
   const OpenSslPieces& pieces_;
 };
 
@@ -181,7 +224,7 @@ const std::vector<OpenSslName>& openssl_names() {
 }
 
 OpenSslPiece openssl_piece(const CodePiece& piece, CodeFacts facts, const OpenSslTexts& texts) {
-  OpenSslPiece found{piece, std::move(facts), false, {}};
+  OpenSslPiece found{.piece = piece, .facts = std::move(facts)};
   bool of_library = false, by_number = false;
   std::set<OpenSslPart> texts_told, numbers_told;
   for (const CodeFacts::Constant& one : found.facts.constants) {
@@ -200,41 +243,50 @@ OpenSslPiece openssl_piece(const CodePiece& piece, CodeFacts facts, const OpenSs
   return found;
 }
 
-void join_pieces(OpenSslPieces& pieces) {
-  for (auto& [begin, part] : pieces) {
-    if (!part.piece.in_frame) continue;
-    OpenSslPiece* owner = nullptr;
-    bool several = false;
-    for (auto& [other_begin, other] : pieces) {
-      if (&other == &part || other.piece.in_frame) continue;
-      const bool jumps =
-          std::any_of(other.facts.transfers.begin(), other.facts.transfers.end(),
-                      [&](const CodeFacts::Transfer& one) { return !one.call && part.piece.range.contains(one.to); });
-      if (jumps) several = std::exchange(owner, &other) != nullptr || several;
-    }
-    if (owner == nullptr || several) continue;
-    owner->in_source = owner->in_source || part.in_source;
-    owner->parts.insert(part.parts.begin(), part.parts.end());
-    for (CodeFacts::Transfer transfer : part.facts.transfers) {
-      transfer.first = false;
-      owner->facts.transfers.push_back(transfer);
-    }
-  }
-}
-
 std::vector<AddressRange> openssl_callees(const OpenSslPieces& pieces) {
   const Proof proof(pieces);
+  const OpenSslPiece* with_flags = proof.write_ex2();
   std::vector<AddressRange> callees;
-  for (const auto& [begin, one] : pieces)
-    if (!one.parts.empty() || (one.in_source && one.piece.in_frame) || proof.gives_back(begin))
+  for (const auto& [begin, one] : pieces) {
+    if (one.in_source && one.piece.in_frame)
       callees.push_back(one.piece.range);
+    else if (!one.parts.empty() || proof.gives_back(begin) || &one == with_flags)
+      callees.push_back({begin, begin + 1});
+  }
   return callees;
 }
 
-std::optional<std::uint64_t> openssl_flags_writer(const OpenSslPieces& pieces) {
-  const OpenSslPiece* writer = Proof(pieces).write_ex2();
-  if (writer == nullptr) return std::nullopt;
-  return writer->piece.range.begin;
+/// A piece that begins in the frame of another one, which alone jumps to it, is a part of that one. So is, perhaps,
+/// what nobody calls, and only one other one jumps to now and then: that may be a function, too, so only its names are
+/// taken over, and whom it calls is not.
+void join_pieces(OpenSslPieces& pieces) {
+  for (auto& [begin, part] : pieces) {
+    if (part.joined || (!part.piece.in_frame && part.parts.empty())) continue;
+    OpenSslPiece* owner = nullptr;
+    bool several = false, called = false, sometimes = true;
+    for (auto& [other_begin, other] : pieces) {
+      if (&other == &part) continue;
+      for (const CodeFacts::Transfer& one : other.facts.transfers) {
+        if (!part.piece.range.contains(one.to)) continue;
+        several = several || (owner != nullptr && owner != &other);
+        owner = &other;
+        called = called || one.call;
+        sometimes = sometimes && one.conditional;
+      }
+    }
+    if (owner == nullptr || several || called || owner->piece.in_frame) continue;
+    if (part.piece.in_frame) {
+      for (CodeFacts::Transfer transfer : part.facts.transfers) {
+        transfer.first = false;
+        owner->facts.transfers.push_back(transfer);
+      }
+    } else if (!sometimes || part.parts.contains(OpenSslPart::handshake)) {
+      continue;
+    }
+    owner->parts.insert(part.parts.begin(), part.parts.end());
+    owner->in_source = owner->in_source || part.in_source;
+    part.joined = true;
+  }
 }
 
 OpenSslFunctions prove_openssl(const OpenSslPieces& pieces) {
@@ -248,8 +300,9 @@ OpenSslFunctions prove_openssl(const OpenSslPieces& pieces) {
   add("SSL_peek", TlsFunction::inner, proof.outer(OpenSslPart::peek, OpenSslPart::peek_internal));
   const bool read = add("SSL_read", TlsFunction::read, proof.outer(OpenSslPart::read, OpenSslPart::read_internal));
   const bool write = add("SSL_write", TlsFunction::write, proof.outer(OpenSslPart::write, OpenSslPart::write_internal));
-  const bool read_ex = add("SSL_read_ex", TlsFunction::read_ex, proof.read_ex());
-  const bool write_ex = add("SSL_write_ex", TlsFunction::write_ex, proof.write_ex());
+  bool read_ex = false, write_ex = false;
+  for (const OpenSslPiece* one : proof.read_ex()) read_ex = add("SSL_read_ex", TlsFunction::read_ex, one);
+  for (const OpenSslPiece* one : proof.write_ex()) write_ex = add("SSL_write_ex", TlsFunction::write_ex, one);
   const bool free = add("SSL_free", TlsFunction::free, proof.session_free());
 
   // A linker may have left out what nobody calls; what is there has to be proven. Of a session whose end is not seen,

@@ -45,6 +45,7 @@ struct OpenSslPiece {
   CodeFacts facts{};
   bool in_source = false;  ///< it tells the name of the source file
   std::set<OpenSslPart> parts{};
+  bool joined = false;  ///< it is a part of another one, which tells what it tells
 };
 using OpenSslPieces = std::map<std::uint64_t, OpenSslPiece>;  ///< by the address where they begin
 
@@ -55,16 +56,11 @@ struct OpenSslTexts {
 };
 OpenSslPiece openssl_piece(const CodePiece& piece, CodeFacts facts, const OpenSslTexts& texts);
 
-/// Those whose callers, and what jumps into them, have to be among the pieces for what follows.
+/// Code whose callers, and what jumps into it, have to be among the pieces before anything can be proven.
 std::vector<AddressRange> openssl_callees(const OpenSslPieces& pieces);
 
-/// A piece that begins in the frame of another one, which alone jumps to it, is a part of that one: what it tells, that
-/// one tells.
+/// What is a part of a function that lies elsewhere is joined with it.
 void join_pieces(OpenSslPieces& pieces);
-
-/// The function to which others pass all that they are given, and what they hand to it; nothing if it is not there. To
-/// find those others, callers of this have to be among the pieces.
-std::optional<std::uint64_t> openssl_flags_writer(const OpenSslPieces& pieces);
 
 struct OpenSslFunction {
   std::string symbol{};

@@ -43,7 +43,8 @@ constexpr std::uint64_t read_limit = 2u << 30;  // bytes, however often they are
 constexpr std::size_t places_limit = 4096;
 constexpr std::size_t folders_read = 1024;
 constexpr std::uint64_t decode_limit = 8u << 20;
-constexpr std::uint64_t cost_of_decoding = 64;  // times that of reading a byte
+// Of a byte, as times that of reading it.
+constexpr std::uint64_t cost_of_texts = 2, cost_of_code = 4, cost_of_decoding = 512;
 constexpr std::uint64_t cost_of_lookup = 1024;  // bytes
 
 std::vector<std::string_view> texts() {
@@ -91,7 +92,7 @@ std::uint64_t StrippedTls::search_texts() {
       places_.push_back(place);
   }
   read_ += block->bytes.size();
-  return block->bytes.size();
+  return block->bytes.size() * cost_of_texts;
 }
 
 void StrippedTls::end_texts() {
@@ -117,7 +118,8 @@ void StrippedTls::end_texts() {
   }
   if (!texts_.file_names.empty()) {
     targets.insert(targets.end(), texts_.file_names.begin(), texts_.file_names.end());
-    begin_stage(Stage::references, std::move(targets));
+    stage_ = Stage::references;
+    references_.emplace(file_, std::move(targets));
   } else if (implementation_) {
     end(fmt::format("it is {}, whose functions are not known without their names",
                     implementations[*implementation_].name));
@@ -126,15 +128,10 @@ void StrippedTls::end_texts() {
   }
 }
 
-void StrippedTls::begin_stage(Stage stage, std::vector<AddressRange> targets) {
-  stage_ = stage;
-  references_.emplace(file_, std::move(targets));
-}
-
 std::uint64_t StrippedTls::search_code() {
   const std::size_t searched = references_->step();
   read_ += searched;
-  return searched > 0 ? searched : end_search();
+  return searched > 0 ? searched * cost_of_code : end_search();
 }
 
 /// The pieces that hold what was found are decoded next, those that were not already.
@@ -173,19 +170,18 @@ std::uint64_t StrippedTls::decode_one() {
   return cost_of_lookup + code.size() * cost_of_decoding;
 }
 
+/// Each time, more may be known whose callers are needed: parts of functions lie elsewhere, and functions call
+/// functions.
 void StrippedTls::end_stage() {
-  if (stage_ == Stage::references) {
-    begin_stage(Stage::callers, openssl_callees(pieces_));
-    return;
-  }
-  if (stage_ == Stage::callers) {
-    join_pieces(pieces_);
-    if (const auto writer = openssl_flags_writer(pieces_)) {
-      begin_stage(Stage::callers_of_writer, {{*writer, *writer + 1}});
-      return;
-    }
-  }
-  tell_functions();
+  if (stage_ == Stage::callers) join_pieces(pieces_);
+  stage_ = Stage::callers;
+  std::vector<AddressRange> more;
+  for (const AddressRange& one : openssl_callees(pieces_))
+    if (callees_.insert(one).second) more.push_back(one);
+  if (more.empty())
+    tell_functions();
+  else
+    references_.emplace(file_, std::move(more));
 }
 
 void StrippedTls::tell_functions() {

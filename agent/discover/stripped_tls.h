@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,9 +33,8 @@ class StrippedTls {
  private:
   enum class Stage : std::uint8_t {
     texts,
-    references,         ///< to the texts
-    callers,            ///< of what refers to them
-    callers_of_writer,  ///< of SSL_write_ex2, if it is there
+    references,  ///< to the texts
+    callers,     ///< of what refers to them, then of what was found by that
     done
   };
 
@@ -42,7 +42,6 @@ class StrippedTls {
   std::uint64_t search_code();
   std::uint64_t decode_one();
   void end_texts();
-  void begin_stage(Stage stage, std::vector<AddressRange> targets);
   std::uint64_t end_search();
   void end_stage();
   void tell_functions();
@@ -59,6 +58,7 @@ class StrippedTls {
   std::optional<CodeReferences> references_{};
   std::vector<CodePiece> to_decode_{};
   OpenSslPieces pieces_{};
+  std::set<AddressRange> callees_{};  ///< whose callers were searched for
   std::uint64_t read_ = 0;
   std::uint64_t decoded_ = 0;  ///< bytes
   TlsContent content_{};
