@@ -45,7 +45,6 @@ class Cursor {
   }
   void skip(std::uint64_t count) {
     const auto most = static_cast<std::size_t>(std::min<std::uint64_t>(count, bytes_.size()));
-    if (most < count) fail();
     bytes_ = bytes_.subspan(most);
     address_ += most;
   }

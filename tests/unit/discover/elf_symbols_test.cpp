@@ -7,13 +7,13 @@
 
 #include <algorithm>
 #include <cstring>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "discover/tls_functions.h"
 #include "tests/support/elf_image.h"
 #include "tests/support/temp_folder.h"
+#include "tests/unit/discover/elf_of.h"
 
 /// Found by its name in this program's own file.
 extern "C" int inferscope_test_marker(int value) {
@@ -24,15 +24,6 @@ namespace inferscope::discover {
 namespace {
 
 using test::ElfImage;
-
-std::optional<ElfFile> elf_of(const std::string& content) {
-  return ElfFile::open([&content](std::uint64_t offset, std::span<std::byte> into) -> std::size_t {
-    if (offset >= content.size()) return 0;
-    const std::size_t size = std::min(into.size(), content.size() - static_cast<std::size_t>(offset));
-    std::memcpy(into.data(), content.data() + offset, size);
-    return size;
-  });
-}
 
 std::string code_at(const std::string& content, const ElfFunction& function) {
   return content.substr(function.offset, function.size);
