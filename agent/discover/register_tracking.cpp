@@ -16,6 +16,11 @@ constexpr int rounds_limit = 32;           // values only ever get fewer, so rea
 // rdi, rsi, rdx, rcx, r8, r9, rax, r10, r11: what a called function may change (psABI).
 constexpr std::uint16_t changed_by_calls = 0b0000'1100'0111'1111;
 
+/// The stack pointer, so many bytes further.
+Tracked moved(const Tracked& stack, std::int64_t bytes) {
+  return stack.is == Tracked::Is::stack ? Tracked{Tracked::Is::stack, stack.value + bytes} : Tracked{};
+}
+
 }  // namespace
 
 TrackedState::TrackedState() {
@@ -63,11 +68,7 @@ void TrackedState::apply(const TrackedStep& step) {
       if (place) result = {Tracked::Is::stack, *place};
       break;
     case Does::add:
-      result = values_[step.into];
-      if (result.is == Tracked::Is::stack)
-        result.value += step.number;
-      else
-        result = {};
+      result = moved(values_[step.into], step.number);
       break;
     case Does::pop:
       result = load(on_stack({stack_pointer, 0}));
@@ -91,18 +92,18 @@ void TrackedState::apply(const TrackedStep& step) {
   switch (step.does) {
     case Does::push:
     case Does::push_other:
-      stack = {stack_before.is, stack_before.value - word};
+      stack = moved(stack_before, -word);
       if (const auto top = on_stack({stack_pointer, 0})) {
         forget(top, word);
         if (step.does == Does::push) stack_[*top] = source;
       }
       break;
     case Does::pop:
-      stack = {stack_before.is, stack_before.value + word};
+      stack = moved(stack_before, word);
       values_[step.into] = result;
       break;
     case Does::leave:
-      stack = {frame.is, frame.value + word};
+      stack = moved(frame, word);
       values_[frame_pointer] = result;
       break;
     case Does::store:

@@ -63,20 +63,21 @@ bool StrippedTls::step(std::uint64_t bytes) {
   for (std::uint64_t done = 0; done < bytes && stage_ != Stage::done;) {
     if (stage_ == Stage::texts)
       done += search_texts();
+    else if (read_ > read_limit)
+      end("it is too large to be searched for functions without names");
     else if (references_)
       done += search_code();
     else if (!to_decode_.empty())
       done += decode_one();
     else
       end_stage();
-    if (read_ > read_limit) end("it is too large to be searched for functions without names");
   }
   return stage_ == Stage::done;
 }
 
 std::uint64_t StrippedTls::search_texts() {
   const auto block = constants_.next();
-  if (!block) {
+  if (!block || read_ > read_limit) {
     end_texts();
     return 0;
   }
