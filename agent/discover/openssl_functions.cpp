@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <span>
 #include <utility>
 
@@ -16,6 +17,8 @@ using namespace std::string_view_literals;
 constexpr std::uint64_t library_number = 20;  // of libssl among those that report errors in 1.1.1
 // By ERR_put_error(library, function, reason, file, line).
 constexpr std::uint8_t library_argument = 0, function_argument = 1, file_argument = 3;
+
+constexpr std::size_t candidates_limit = 8;  // more of a kind are not what they seem
 
 constexpr Tracked argument(int number) {
   return {Tracked::Is::argument, number};
@@ -51,13 +54,30 @@ bool calls(const OpenSslPiece& piece, const OpenSslPiece& other) {
                      [&](const CodeFacts::Transfer& one) { return one.to == other.piece.range.begin; });
 }
 
+/// The one that has the address in it, if there is one.
+const OpenSslPiece* piece_at(const OpenSslPieces& pieces, std::uint64_t address) {
+  const auto next = pieces.upper_bound(address);
+  if (next == pieces.begin() || !std::prev(next)->second.piece.range.contains(address)) return nullptr;
+  return &std::prev(next)->second;
+}
+
 bool is_function(const OpenSslPiece& piece) {
   return !piece.piece.in_frame && !piece.joined;
 }
 
 class Proof {
  public:
-  explicit Proof(const OpenSslPieces& pieces) : pieces_(pieces) {}
+  explicit Proof(const OpenSslPieces& pieces) : pieces_(pieces) {
+    for (const auto& [begin, one] : pieces_) {
+      const bool makes =
+          one.parts.contains(OpenSslPart::session_new) || one.parts.contains(OpenSslPart::connection_new);
+      for (const CodeFacts::Transfer& transfer : one.facts.transfers) {
+        if (makes) called_by_makers_.insert(transfer.to);
+        const OpenSslPiece* into = piece_at(pieces_, transfer.to);
+        if (into != nullptr && into != &one && transfer.to != into->piece.range.begin) entered_elsewhere_.insert(into);
+      }
+    }
+  }
 
   [[nodiscard]] bool is_told(OpenSslPart part) const {
     return std::any_of(pieces_.begin(), pieces_.end(),
@@ -87,13 +107,15 @@ class Proof {
                                                         std::span<const Tracked> arguments) const {
     std::vector<const OpenSslPiece*> all;
     for (const auto& [begin, one] : pieces_) {
-      if (!is_function(one) || is_entered_elsewhere(one) || !one.parts.contains(internal) || one.parts.contains(part))
+      if (!is_function(one) || entered_elsewhere_.contains(&one) || !one.parts.contains(internal) ||
+          one.parts.contains(part))
         continue;
       const auto& handed_on = one.facts.handed_on;
       if (std::any_of(handed_on.begin(), handed_on.end(),
                       [&](const Passed& passed) { return is_passed(passed, arguments); }))
         all.push_back(&one);
     }
+    if (all.size() > candidates_limit) all.clear();
     return all;
   }
   /// What first of all calls it with the arguments that it was given itself, and tells no name.
@@ -101,7 +123,7 @@ class Proof {
                                                bool may_jump = false) const {
     Only only;
     for (const auto& [begin, one] : pieces_) {
-      if (!is_function(one) || is_entered_elsewhere(one) || !one.parts.empty()) continue;
+      if (!is_function(one) || entered_elsewhere_.contains(&one) || !one.parts.empty()) continue;
       for (const CodeFacts::Transfer& transfer : one.facts.transfers)
         if (transfer.first && (transfer.call || may_jump) && transfer.to == to.piece.range.begin &&
             is_passed(transfer.passed, arguments))
@@ -149,6 +171,7 @@ class Proof {
       if (is_function(one) && one.parts.empty() && one.facts.counts_in_first && !rests(one).empty())
         all.push_back(&one);
     Only only;
+    if (all.size() > candidates_limit) return nullptr;
     for (const OpenSslPiece* one : all) {
       const bool has_other = std::any_of(all.begin(), all.end(), [&](const OpenSslPiece* other) {
         const auto theirs = rests(*other);
@@ -170,32 +193,22 @@ class Proof {
   /// What makes sessions calls it, it is of the same source file and reports no error that is known.
   [[nodiscard]] bool gives_back(std::uint64_t address) const {
     const auto piece = pieces_.find(address);
-    if (piece == pieces_.end() || !piece->second.in_source || !piece->second.parts.empty()) return false;
-    return std::any_of(pieces_.begin(), pieces_.end(), [&](const auto& one) {
-      const auto& parts = one.second.parts;
-      return (parts.contains(OpenSslPart::session_new) || parts.contains(OpenSslPart::connection_new)) &&
-             calls(one.second, piece->second);
-    });
+    return piece != pieces_.end() && piece->second.in_source && piece->second.parts.empty() &&
+           called_by_makers_.contains(address);
   }
 
  private:
-  /// A part of it that lies elsewhere comes back to it: what it does there, its own code does not tell.
-  [[nodiscard]] bool is_entered_elsewhere(const OpenSslPiece& one) const {
-    return std::any_of(pieces_.begin(), pieces_.end(), [&](const auto& other) {
-      const auto& transfers = other.second.facts.transfers;
-      return &other.second != &one &&
-             std::any_of(transfers.begin(), transfers.end(), [&](const CodeFacts::Transfer& transfer) {
-               return transfer.to != one.piece.range.begin && one.piece.range.contains(transfer.to);
-             });
-    });
-  }
-  /// What calls the only one, or those that the function for int does not call.
+  /// What calls the only one, or those that no other of them and not the function for int calls.
   [[nodiscard]] std::vector<const OpenSslPiece*> ex(OpenSslPart part, OpenSslPart internal) const {
     auto all = moving(part, internal, four);
     if (all.size() == 1)
       if (const OpenSslPiece* caller = passing_on(*all.front(), four)) return {caller};
-    const OpenSslPiece* plain = named(part);
-    std::erase_if(all, [&](const OpenSslPiece* one) { return plain != nullptr && calls(*plain, *one); });
+    std::vector<const OpenSslPiece*> callers = all;
+    if (const OpenSslPiece* plain = named(part)) callers.push_back(plain);
+    std::erase_if(all, [&](const OpenSslPiece* one) {
+      return std::any_of(callers.begin(), callers.end(),
+                         [&](const OpenSslPiece* caller) { return caller != one && calls(*caller, *one); });
+    });
     return all;
   }
   [[nodiscard]] const OpenSslPiece* writing_with_flags() const {
@@ -204,6 +217,9 @@ class Proof {
   }
 
   const OpenSslPieces& pieces_;
+  std::set<std::uint64_t> called_by_makers_{};  ///< by what makes sessions
+  /// A part of them that lies elsewhere comes back: what it does there, their own code does not tell.
+  std::set<const OpenSslPiece*> entered_elsewhere_{};
 };
 
 }  // namespace
@@ -260,31 +276,37 @@ std::vector<AddressRange> openssl_callees(const OpenSslPieces& pieces) {
 /// what nobody calls, and only one other one jumps to now and then: that may be a function, too, so only its names are
 /// taken over, and whom it calls is not.
 void join_pieces(OpenSslPieces& pieces) {
+  struct Comers {
+    const OpenSslPiece* only = nullptr;
+    bool several = false, called = false, sometimes = true;
+  };
+  std::map<const OpenSslPiece*, Comers> comers;
+  for (const auto& [begin, one] : pieces) {
+    for (const CodeFacts::Transfer& transfer : one.facts.transfers) {
+      const OpenSslPiece* into = piece_at(pieces, transfer.to);
+      if (into == nullptr || into == &one) continue;
+      Comers& all = comers[into];
+      all.several = all.several || (all.only != nullptr && all.only != &one);
+      all.only = &one;
+      all.called = all.called || transfer.call;
+      all.sometimes = all.sometimes && transfer.conditional;
+    }
+  }
   for (auto& [begin, part] : pieces) {
     if (part.joined || (!part.piece.in_frame && part.parts.empty())) continue;
-    OpenSslPiece* owner = nullptr;
-    bool several = false, called = false, sometimes = true;
-    for (auto& [other_begin, other] : pieces) {
-      if (&other == &part) continue;
-      for (const CodeFacts::Transfer& one : other.facts.transfers) {
-        if (!part.piece.range.contains(one.to)) continue;
-        several = several || (owner != nullptr && owner != &other);
-        owner = &other;
-        called = called || one.call;
-        sometimes = sometimes && one.conditional;
-      }
-    }
-    if (owner == nullptr || several || called || owner->piece.in_frame) continue;
+    const Comers all = comers[&part];
+    if (all.only == nullptr || all.several || all.called || all.only->piece.in_frame) continue;
+    OpenSslPiece& owner = pieces.at(all.only->piece.range.begin);
     if (part.piece.in_frame) {
       for (CodeFacts::Transfer transfer : part.facts.transfers) {
         transfer.first = false;
-        owner->facts.transfers.push_back(transfer);
+        owner.facts.transfers.push_back(transfer);
       }
-    } else if (!sometimes || part.parts.contains(OpenSslPart::handshake)) {
+    } else if (!all.sometimes || part.parts.contains(OpenSslPart::handshake)) {
       continue;
     }
-    owner->parts.insert(part.parts.begin(), part.parts.end());
-    owner->in_source = owner->in_source || part.in_source;
+    owner.parts.insert(part.parts.begin(), part.parts.end());
+    owner.in_source = owner.in_source || part.in_source;
     part.joined = true;
   }
 }

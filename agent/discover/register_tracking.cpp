@@ -12,7 +12,8 @@ using Flow = TrackedStep::Flow;
 
 constexpr std::int64_t word = 8;
 constexpr std::size_t steps_limit = 2048;  // what is looked for is short
-constexpr int rounds_limit = 32;           // values only ever get fewer, so real code needs a few
+constexpr std::size_t words_limit = 64;
+constexpr int rounds_limit = 32;  // values only ever get fewer, so real code needs a few
 // rdi, rsi, rdx, rcx, r8, r9, rax, r10, r11: what a called function may change (psABI).
 constexpr std::uint16_t changed_by_calls = 0b0000'1100'0111'1111;
 
@@ -50,6 +51,10 @@ void TrackedState::forget(std::optional<std::int64_t> place, std::uint8_t bytes)
   if (place) stack_.erase(stack_.upper_bound(*place - word), stack_.lower_bound(*place + bytes));
 }
 
+void TrackedState::keep(std::int64_t place, const Tracked& value) {
+  if (value != Tracked{} && stack_.size() < words_limit) stack_[place] = value;
+}
+
 void TrackedState::apply(const TrackedStep& step) {
   const auto place = step.memory ? on_stack(*step.memory) : std::nullopt;
   Tracked& stack = values_[stack_pointer];
@@ -81,7 +86,7 @@ void TrackedState::apply(const TrackedStep& step) {
   }
   const Tracked source = values_[step.from];
   if (step.written_bytes > 0) forget(place, step.written_bytes);
-  if (step.does == Does::store && place && step.written_bytes == word) stack_[*place] = source;
+  if (step.does == Does::store && place && step.written_bytes == word) keep(*place, source);
   const Tracked frame = values_[frame_pointer];
   const Tracked stack_before = stack;
   const std::uint16_t written = step.flow == Flow::call
@@ -95,7 +100,7 @@ void TrackedState::apply(const TrackedStep& step) {
       stack = moved(stack_before, -word);
       if (const auto top = on_stack({stack_pointer, 0})) {
         forget(top, word);
-        if (step.does == Does::push) stack_[*top] = source;
+        if (step.does == Does::push) keep(*top, source);
       }
       break;
     case Does::pop:

@@ -55,10 +55,12 @@ class TrackedState {
  private:
   [[nodiscard]] std::optional<std::int64_t> on_stack(const MemoryPlace& place) const;
   [[nodiscard]] Tracked load(std::optional<std::int64_t> place) const;
+  void keep(std::int64_t place, const Tracked& value);
   void forget(std::optional<std::int64_t> place, std::uint8_t bytes);
 
   std::array<Tracked, registers> values_{};
-  std::map<std::int64_t, Tracked> stack_{};  ///< words, by their distance from the return address
+  std::map<std::int64_t, Tracked> stack_{};  ///< words whose value is known, by their distance from
+                                             ///< the return address
 };
 
 /// Follows all ways through a piece of code, and tells `facts` what is passed, and what is counted. Nothing of code

@@ -40,12 +40,15 @@ constexpr std::array implementations{
 constexpr std::size_t label_text = 0, source_text = 1, first_name = 2;
 
 constexpr std::uint64_t read_limit = 2u << 30;  // bytes, however often they are read
-constexpr std::size_t places_limit = 4096;
+constexpr std::size_t places_limit = 256;
+constexpr std::size_t rounds_limit = 8;  // for what calls what was found
 constexpr std::size_t folders_read = 1024;
 constexpr std::uint64_t decode_limit = 8u << 20;
 // Of a byte, as times that of reading it.
 constexpr std::uint64_t cost_of_texts = 2, cost_of_code = 4, cost_of_decoding = 512;
 constexpr std::uint64_t cost_of_lookup = 1024;  // bytes
+
+constexpr const char* too_much = "more of it than there can be looks like OpenSSL's functions";
 
 std::vector<std::string_view> texts() {
   std::vector<std::string_view> all{label, source_file};
@@ -89,9 +92,10 @@ std::uint64_t StrippedTls::search_texts() {
       has_label_ = true;
     else if (place.text >= first_implementation)
       implementation_ = std::min(implementation_.value_or(place.text), place.text - first_implementation);
-    else if (places_.size() < places_limit)
+    else
       places_.push_back(place);
   }
+  if (places_.size() > places_limit) end(too_much);
   read_ += block->bytes.size();
   return block->bytes.size() * cost_of_texts;
 }
@@ -140,7 +144,7 @@ std::uint64_t StrippedTls::end_search() {
   const CodeReferences references = std::move(*references_);
   references_.reset();
   if (references.too_many()) {
-    end("too much refers to what OpenSSL's functions refer to");
+    end(too_much);
     return 0;
   }
   auto pieces = pieces_at(file_, references.found());
@@ -162,7 +166,7 @@ std::uint64_t StrippedTls::decode_one() {
   const auto code = file_.table_at<std::byte>(*offset, size, longest_function);
   decoded_ += code.size();
   if (decoded_ > decode_limit) {
-    end("too much refers to what OpenSSL's functions refer to");
+    end(too_much);
     return 0;
   }
   if (code.size() == size)
@@ -181,6 +185,8 @@ void StrippedTls::end_stage() {
     if (callees_.insert(one).second) more.push_back(one);
   if (more.empty())
     tell_functions();
+  else if (++rounds_ > rounds_limit)
+    end(too_much);
   else
     references_.emplace(file_, std::move(more));
 }
