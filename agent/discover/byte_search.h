@@ -41,8 +41,6 @@ class ByteSearch {
   struct Place {
     std::size_t text = 0;      ///< which of them
     std::uint64_t offset = 0;  ///< of its first byte, as counted in `find`
-
-    auto operator<=>(const Place&) const = default;
   };
 
   /// Texts that live elsewhere, of four bytes at least.

@@ -17,7 +17,8 @@ constexpr std::uint64_t low = 0xffff;
 
 CodeReferences::CodeReferences(const ElfFile& file, std::vector<AddressRange> targets)
     : file_(file), targets_(std::move(targets)), code_(file.code()) {
-  std::sort(targets_.begin(), targets_.end());
+  std::sort(targets_.begin(), targets_.end(),
+            [](const AddressRange& a, const AddressRange& b) { return a.begin < b.begin; });
   // Those that touch become one, so an address is in one at most.
   std::vector<AddressRange> apart;
   for (const AddressRange& target : targets_) {

@@ -18,7 +18,7 @@ struct AddressRange {
   std::uint64_t end = 0;  ///< the first one behind it
 
   [[nodiscard]] bool contains(std::uint64_t address) const { return address >= begin && address < end; }
-  auto operator<=>(const AddressRange&) const = default;
+  bool operator==(const AddressRange&) const = default;
 };
 
 /// Looks in all code for what may refer to some addresses: any four bytes that tell one of them relative to their own

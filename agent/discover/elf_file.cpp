@@ -62,7 +62,8 @@ FileRange ElfFile::dynamic_table() const {
 }
 
 std::string ElfFile::build_id() const {
-  constexpr std::string_view owner("GNU", 4);  // with its zero
+  using namespace std::string_view_literals;
+  constexpr std::string_view owner = "GNU\0"sv;
   const auto aligned = [](std::uint32_t size) { return (std::size_t{size} + 3) / 4 * 4; };
   for (const Elf64_Phdr& segment : segments_) {
     if (segment.p_type != PT_NOTE) continue;

@@ -300,6 +300,7 @@ void join_pieces(OpenSslPieces& pieces) {
     if (part.piece.in_frame) {
       for (CodeFacts::Transfer transfer : part.facts.transfers) {
         transfer.first = false;
+        transfer.passed = {};  // it does not begin with the function's arguments in place
         owner.facts.transfers.push_back(transfer);
       }
     } else if (!all.sometimes || part.parts.contains(OpenSslPart::handshake)) {

@@ -182,7 +182,7 @@ void StrippedTls::end_stage() {
   stage_ = Stage::callers;
   std::vector<AddressRange> more;
   for (const AddressRange& one : openssl_callees(pieces_))
-    if (callees_.insert(one).second) more.push_back(one);
+    if (callees_.insert(one.begin).second) more.push_back(one);
   if (more.empty())
     tell_functions();
   else if (++rounds_ > rounds_limit)

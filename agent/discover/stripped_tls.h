@@ -58,7 +58,7 @@ class StrippedTls {
   std::optional<CodeReferences> references_{};
   std::vector<CodePiece> to_decode_{};
   OpenSslPieces pieces_{};
-  std::set<AddressRange> callees_{};  ///< whose callers were searched for
+  std::set<std::uint64_t> callees_{};  ///< whose callers were searched for
   std::size_t rounds_ = 0;
   std::uint64_t read_ = 0;
   std::uint64_t decoded_ = 0;  ///< bytes

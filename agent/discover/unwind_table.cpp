@@ -237,7 +237,8 @@ class Lookup {
   }
 
   std::vector<CodePiece> take() {
-    std::sort(pieces_.begin(), pieces_.end());
+    std::sort(pieces_.begin(), pieces_.end(),
+              [](const CodePiece& a, const CodePiece& b) { return a.range.begin < b.range.begin; });
     pieces_.erase(std::unique(pieces_.begin(), pieces_.end()), pieces_.end());
     return std::move(pieces_);
   }

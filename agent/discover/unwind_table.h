@@ -15,7 +15,7 @@ struct CodePiece {
   AddressRange range{};
   bool in_frame = false;  ///< something is on the stack already where it begins: it is a part of a function
 
-  auto operator<=>(const CodePiece&) const = default;
+  bool operator==(const CodePiece&) const = default;
 };
 
 /// Pieces of code that hold any of these addresses, sorted. They are what exceptions and debuggers unwind the stack by,
