@@ -11,9 +11,9 @@ using Does = TrackedStep::Does;
 using Flow = TrackedStep::Flow;
 
 constexpr std::int64_t word = 8;
-constexpr std::size_t steps_limit = 2048;  // what is looked for is short
-constexpr std::size_t words_limit = 64;
-constexpr int rounds_limit = 32;  // values only ever get fewer, so real code needs a few
+constexpr std::size_t steps_limit = 1024;  // what is looked for is short
+constexpr std::size_t words_limit = 32;
+constexpr int rounds_limit = 16;  // values only ever get fewer, so real code needs a few
 // rdi, rsi, rdx, rcx, r8, r9, rax, r10, r11: what a called function may change (psABI).
 constexpr std::uint16_t changed_by_calls = 0b0000'1100'0111'1111;
 

@@ -154,7 +154,7 @@ std::uint64_t StrippedTls::end_search() {
   }
   to_decode_ = std::move(*pieces);
   std::erase_if(to_decode_, [this](const CodePiece& one) { return pieces_.contains(one.range.begin); });
-  return references.found().size() * cost_of_lookup;
+  return references.found().size() * cost_of_lookup + file_.section(".eh_frame").size;  // which may have been read
 }
 
 std::uint64_t StrippedTls::decode_one() {

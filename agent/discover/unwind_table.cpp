@@ -25,7 +25,7 @@ constexpr std::uint8_t relative_to_nothing = 0x00, relative_to_itself = 0x10, re
 constexpr std::uint8_t omitted = 0xff;
 
 constexpr std::size_t entry_read = 128;  // what is asked for is at the beginning
-constexpr std::uint64_t table_limit = 64u << 20;
+constexpr std::uint64_t table_limit = 32u << 20;
 constexpr std::size_t kinds_limit = 4096;
 
 /// Bytes that are taken one after the other; what is not there reads as nothing, once and for all.

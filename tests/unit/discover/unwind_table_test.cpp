@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -53,6 +54,25 @@ TEST(UnwindTable, PartsOfFunctionsBeginInAFrame) {
   ASSERT_TRUE(pieces);
   ASSERT_EQ(pieces->size(), 1u);
   EXPECT_TRUE(pieces->front().in_frame);
+}
+
+/// Without a sorted one, all are read, but not as many as a file may claim.
+TEST(UnwindTable, ATableThatIsTooLarge) {
+  std::string content = test::read_file(PROGRAMS "openssl_pie");
+  const FileRange table = elf_of(content)->section(".eh_frame");
+  Elf64_Ehdr header{};
+  std::memcpy(&header, content.data(), sizeof(header));
+  for (std::size_t i = 0; i < header.e_shnum; ++i) {
+    Elf64_Shdr section{};
+    char* at = content.data() + header.e_shoff + i * sizeof(section);
+    std::memcpy(&section, at, sizeof(section));
+    if (section.sh_offset != table.offset || section.sh_type == SHT_NOBITS) continue;
+    section.sh_size = 1u << 30;
+    std::memcpy(at, &section, sizeof(section));
+  }
+  const auto pieces = pieces_at(*elf_of(content), {0x1000});
+  ASSERT_FALSE(pieces);
+  EXPECT_NE(pieces.error().text().find("too large: 1024 MiB"), std::string::npos) << pieces.error().text();
 }
 
 TEST(UnwindTable, AFileWithoutOne) {
