@@ -43,7 +43,9 @@ class ByteSearch {
     std::uint64_t offset = 0;  ///< of its first byte, as counted in `find`
   };
 
-  /// Texts that live elsewhere, of four bytes at least.
+  static constexpr std::size_t shortest = 4;  ///< bytes
+
+  /// Texts that live elsewhere, none of them shorter.
   explicit ByteSearch(std::vector<std::string_view> texts);
   [[nodiscard]] std::size_t longest() const { return longest_; }
   /// Appends where they lie in `bytes`, whose first one counts as `offset`.
