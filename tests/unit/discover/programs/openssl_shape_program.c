@@ -36,7 +36,7 @@ int bio_read(struct session **held, void *buffer, size count, size *moved) {
 /* Another's, which tells of them when it fails. */
 __attribute__((noinline)) int wrapper(struct session *session, void *buffer, int count) {
   int result = SSL_read(session, buffer, count);
-  if (result < 0) ERR_set_debug(__FILE__, __LINE__, "SSL_read");
+  if (result < 0) ERR_set_debug("program.c", __LINE__, "SSL_read");
   return result + 1;
 }
 
