@@ -79,8 +79,7 @@ const char* name_of(discover::Verdict verdict) {
 }
 
 /// What can be read of a process's encrypted connections, and by which functions.
-void print_tls(Pid pid) {
-  discover::TlsWatch tls;
+void print_tls(discover::TlsWatch& tls, Pid pid) {
   tls.follow(pid, Time{});
   const auto print = [](const TlsLibrary& library) {
     std::string functions;
@@ -90,12 +89,14 @@ void print_tls(Pid pid) {
   };
   while (tls.tick(Time{}, print)) {
   }
+  tls.forget(pid);
 }
 
 void print_candidates(const runtime::Config& config, bool all) {
   discover::Discovery discovery(config.watch, discover::ProcReader(), {});
   fmt::print("Processes\n");
   std::size_t shown = 0, sampled = 0;
+  discover::TlsWatch tls;  // one for all: many may run the same program
   for (const auto& candidate : discovery.candidates()) {
     if (candidate.verdict == discover::Verdict::sampled) {
       ++sampled;
@@ -103,7 +104,7 @@ void print_candidates(const runtime::Config& config, bool all) {
     }
     fmt::print("  {:<8} {:<18} {:<9} {}\n", candidate.process.pid, candidate.process.name.substr(0, 18),
                name_of(candidate.verdict), candidate.reason);
-    if (candidate.verdict == discover::Verdict::watched) print_tls(candidate.process.pid);
+    if (candidate.verdict == discover::Verdict::watched) print_tls(tls, candidate.process.pid);
     ++shown;
   }
   if (shown == 0) fmt::print("  no inference server is running\n");

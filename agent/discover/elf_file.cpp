@@ -3,12 +3,14 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 
 namespace inferscope::discover {
 namespace {
 
 constexpr std::size_t sections_read = 4096;
 constexpr std::size_t segments_read = 1024;
+constexpr std::size_t notes_read = 4096;
 constexpr std::size_t section_names_read = 64u << 10;
 
 bool is_for_us(const Elf64_Ehdr& header) {
@@ -38,10 +40,47 @@ std::optional<std::uint64_t> ElfFile::offset_of(std::uint64_t address, std::uint
   return found->p_offset + (address - found->p_vaddr);
 }
 
+std::optional<std::uint64_t> ElfFile::address_of(std::uint64_t offset) const {
+  const auto found = std::find_if(segments_.begin(), segments_.end(), [&](const Elf64_Phdr& segment) {
+    return segment.p_type == PT_LOAD && offset >= segment.p_offset && offset - segment.p_offset < segment.p_filesz;
+  });
+  if (found == segments_.end()) return std::nullopt;
+  return found->p_vaddr + (offset - found->p_offset);
+}
+
+std::vector<Elf64_Phdr> ElfFile::code() const {
+  std::vector<Elf64_Phdr> code;
+  std::copy_if(segments_.begin(), segments_.end(), std::back_inserter(code),
+               [](const Elf64_Phdr& segment) { return segment.p_type == PT_LOAD && (segment.p_flags & PF_X) != 0; });
+  return code;
+}
+
 FileRange ElfFile::dynamic_table() const {
   const auto found = std::find_if(segments_.begin(), segments_.end(),
                                   [](const Elf64_Phdr& segment) { return segment.p_type == PT_DYNAMIC; });
   return found == segments_.end() ? FileRange{} : FileRange{found->p_offset, found->p_filesz};
+}
+
+std::string ElfFile::build_id() const {
+  using namespace std::string_view_literals;
+  constexpr std::string_view owner = "GNU\0"sv;
+  const auto aligned = [](std::uint32_t size) { return (std::size_t{size} + 3) / 4 * 4; };
+  for (const Elf64_Phdr& segment : segments_) {
+    if (segment.p_type != PT_NOTE) continue;
+    const auto bytes = table_at<char>(segment.p_offset, segment.p_filesz, notes_read);
+    std::string_view left(bytes.data(), bytes.size());
+    Elf64_Nhdr note{};
+    while (left.size() >= sizeof(note)) {
+      std::memcpy(&note, left.data(), sizeof(note));
+      left.remove_prefix(sizeof(note));
+      const std::size_t name = aligned(note.n_namesz), content = aligned(note.n_descsz);
+      if (left.size() < name || left.size() - name < content) break;
+      if (note.n_type == NT_GNU_BUILD_ID && left.substr(0, note.n_namesz) == owner)
+        return std::string(left.substr(name, note.n_descsz));
+      left.remove_prefix(name + content);
+    }
+  }
+  return {};
 }
 
 std::vector<Elf64_Shdr> ElfFile::sections() const {

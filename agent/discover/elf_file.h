@@ -8,6 +8,7 @@
 #include <functional>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <type_traits>
 #include <utility>
@@ -54,8 +55,18 @@ class ElfFile {
   [[nodiscard]] std::optional<std::uint64_t> offset_of_code(std::uint64_t address) const {
     return offset_of(address, PF_X);
   }
+  /// Where a byte of the file lies in the program, if it is loaded.
+  [[nodiscard]] std::optional<std::uint64_t> address_of(std::uint64_t offset) const;
+  /// It is loaded to the addresses that it tells.
+  [[nodiscard]] bool has_fixed_address() const { return header_.e_type == ET_EXEC; }
+  /// All that the program's header tells to do with the file, and the parts of it that are executed.
+  [[nodiscard]] const std::vector<Elf64_Phdr>& segments() const { return segments_; }
+  [[nodiscard]] std::vector<Elf64_Phdr> code() const;
   /// What the dynamic linker is told; no size: it is told nothing.
   [[nodiscard]] FileRange dynamic_table() const;
+
+  /// What the linker made of all that it put in, and stripping leaves (NT_GNU_BUILD_ID); empty: there is none.
+  [[nodiscard]] std::string build_id() const;
 
   /// Empty in files that were cut down to what is loaded.
   [[nodiscard]] std::vector<Elf64_Shdr> sections() const;

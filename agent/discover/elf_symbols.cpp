@@ -4,10 +4,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
-#include <cstring>
 #include <optional>
+#include <string>
+
+#include "discover/byte_search.h"
 
 namespace inferscope::discover {
 namespace {
@@ -136,32 +137,22 @@ struct Place {
 
 /// Sorted. Names are also found as the ends of longer texts, since linkers let symbols share them.
 std::vector<Place> places_of(const std::vector<std::string_view>& names, const ElfFile& file, const FileRange& texts) {
-  std::size_t longest = 0;
-  std::array<bool, 256> ends_a_name{};
-  for (const std::string_view name : names) {
-    if (name.empty()) continue;
-    longest = std::max(longest, name.size());
-    ends_a_name[static_cast<unsigned char>(name.back())] = true;
+  std::vector<std::string> ended;
+  for (const std::string_view name : names)
+    if (name.size() >= ByteSearch::shortest) ended.push_back(std::string(name) + '\0');
+  if (ended.empty()) return {};
+  const ByteSearch search({ended.begin(), ended.end()});
+  BlockReader reader(file, texts, search.longest() - 1);
+  std::vector<ByteSearch::Place> found;
+  while (const auto part = reader.next()) {
+    search.find(part->bytes, part->offset, found);
+    if (found.size() >= places_limit) break;
   }
   std::vector<Place> places;
-  std::vector<char> buffer(longest + block);
-  std::size_t kept = 0;  // of the block before: a name may begin there
-  for (std::uint64_t at = 0; at < texts.size && places.size() < places_limit;) {
-    const auto wanted = static_cast<std::size_t>(std::min<std::uint64_t>(block, texts.size - at));
-    const std::size_t got =
-        file.read(texts.offset + at, std::as_writable_bytes(std::span(buffer).subspan(kept, wanted)));
-    const std::string_view text(buffer.data(), kept + got);
-    for (std::size_t end = text.find('\0', kept); end != std::string_view::npos; end = text.find('\0', end + 1)) {
-      if (end == 0 || !ends_a_name[static_cast<unsigned char>(text[end - 1])]) continue;
-      for (const std::string_view name : names)
-        if (!name.empty() && text.substr(0, end).ends_with(name))
-          places.push_back({at + end - kept - name.size(), name});
-    }
-    if (got < wanted) break;
-    at += got;
-    const std::size_t keep = std::min(longest, text.size());
-    std::memmove(buffer.data(), text.data() + text.size() - keep, keep);
-    kept = keep;
+  for (const ByteSearch::Place& one : found) {
+    const std::string_view text = ended[one.text];
+    const auto name = std::find(names.begin(), names.end(), text.substr(0, text.size() - 1));
+    places.push_back({one.offset - texts.offset, *name});
   }
   std::sort(places.begin(), places.end(), [](const Place& a, const Place& b) { return a.offset < b.offset; });
   return places;

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "discover/probe_placement.h"
 
-#include <capstone/capstone.h>
-
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -10,6 +8,8 @@
 #include <optional>
 #include <set>
 #include <utility>
+
+#include "discover/instructions.h"
 
 namespace inferscope::discover {
 namespace {
@@ -48,36 +48,12 @@ struct Step {
 
 class Decoder {
  public:
-  Decoder() {
-    if (cs_open(CS_ARCH_X86, CS_MODE_64, &handle_) != CS_ERR_OK) return;
-    cs_option(handle_, CS_OPT_DETAIL, CS_OPT_ON);
-    instruction_ = cs_malloc(handle_);
-  }
-  Decoder(const Decoder&) = delete;
-  Decoder& operator=(const Decoder&) = delete;
-  ~Decoder() {
-    if (instruction_ != nullptr) cs_free(instruction_, 1);
-    if (handle_ != 0) cs_close(&handle_);
-  }
-
   /// Empty if any of it is no instruction.
   std::vector<Step> decode(std::span<const std::byte> code) {
     std::vector<Step> steps;
-    if (instruction_ == nullptr) return steps;
-    const auto* at = reinterpret_cast<const std::uint8_t*>(code.data());
-    std::size_t left = code.size();
-    std::uint64_t address = 0;
-    while (left > 0) {
-      if (starts_with_endbr64(std::span(reinterpret_cast<const std::byte*>(at), left))) {
-        steps.push_back({.offset = address});
-        at += endbr64.size();
-        left -= endbr64.size();
-        address += endbr64.size();
-        continue;
-      }
-      if (!cs_disasm_iter(handle_, &at, &left, &address, instruction_)) return {};
-      steps.push_back(read(*instruction_));
-    }
+    const bool whole =
+        instructions_.decode(code, 0, [&](const cs_insn& instruction) { steps.push_back(read(instruction)); });
+    if (!whole) steps.clear();
     return steps;
   }
 
@@ -123,12 +99,13 @@ class Decoder {
   }
 
   Flow flow_of(const cs_insn& instruction) const {
-    if (cs_insn_group(handle_, &instruction, X86_GRP_RET) || cs_insn_group(handle_, &instruction, X86_GRP_IRET))
+    if (cs_insn_group(instructions_.handle(), &instruction, X86_GRP_RET) ||
+        cs_insn_group(instructions_.handle(), &instruction, X86_GRP_IRET))
       return Flow::ret;
-    if (cs_insn_group(handle_, &instruction, X86_GRP_CALL)) return Flow::call;
+    if (cs_insn_group(instructions_.handle(), &instruction, X86_GRP_CALL)) return Flow::call;
     if (instruction.id == X86_INS_JMP) return Flow::jump;
     if (instruction.id == X86_INS_LJMP) return Flow::elsewhere;
-    return cs_insn_group(handle_, &instruction, X86_GRP_JUMP) ? Flow::jump_if : Flow::on;
+    return cs_insn_group(instructions_.handle(), &instruction, X86_GRP_JUMP) ? Flow::jump_if : Flow::on;
   }
 
   /// As the kernel tells by the bytes; forms with prefixes it does not know.
@@ -143,7 +120,7 @@ class Decoder {
   void note_writes(const cs_insn& instruction, Step& step) const {
     cs_regs read, written;
     std::uint8_t reads = 0, writes = 0;
-    if (cs_regs_access(handle_, &instruction, read, &reads, written, &writes) != CS_ERR_OK) {
+    if (cs_regs_access(instructions_.handle(), &instruction, read, &reads, written, &writes) != CS_ERR_OK) {
       step.pushed.reset();
       step.writes_argument = step.writes_result = true;
       return;
@@ -211,8 +188,7 @@ class Decoder {
     }
   }
 
-  csh handle_ = 0;
-  cs_insn* instruction_ = nullptr;
+  Instructions instructions_{};
 };
 
 using Targets = std::set<std::uint64_t>;

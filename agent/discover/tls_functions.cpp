@@ -2,7 +2,6 @@
 #include "discover/tls_functions.h"
 
 #include <fmt/format.h>
-#include <string.h>
 
 #include <algorithm>
 #include <array>
@@ -48,11 +47,6 @@ constexpr std::array go{Symbol{"crypto/tls.(*Conn).handshakeContext", TlsFunctio
                         Symbol{"crypto/tls.(*Conn).Read", TlsFunction::read},
                         Symbol{"crypto/tls.(*Conn).Write", TlsFunction::write}};
 
-/// A label of the protocol (RFC 7627): no implementation can do without.
-constexpr std::string_view label = "extended master secret";
-constexpr std::uint64_t constants_read = 16u << 20;
-constexpr std::size_t block = 256u << 10;
-
 std::vector<std::string_view> names_of(std::span<const Family> families_asked) {
   std::vector<std::string_view> names;
   for (const Family family : families_asked)
@@ -67,36 +61,35 @@ std::vector<std::byte> code_of(const ElfFunction& function, const ElfFile& file)
   return code;
 }
 
-struct FoundFunction {
-  const Symbol& symbol;
-  const ElfFunction& function;
+struct PlacedFunction {
+  const NamedFunction& named;
   Placement placement{};
   bool covered = false;  ///< by a probe on another function
 };
 
-TlsProbe probe_of(const FoundFunction& found) {
-  const std::uint64_t begin = found.function.offset;
-  TlsProbe probe{.function = found.symbol.function, .symbol = std::string(found.symbol.name), .begin = begin};
-  probe.entry = {begin + found.placement.entry.offset, found.placement.entry.stack};
-  probe.return_address = begin + found.placement.return_address;
-  for (const CodePlace& exit : found.placement.exits) probe.exits.push_back({begin + exit.offset, exit.stack});
+TlsProbe probe_of(const PlacedFunction& placed) {
+  const std::uint64_t begin = placed.named.code.offset;
+  TlsProbe probe{.function = placed.named.function, .symbol = placed.named.symbol, .begin = begin};
+  probe.entry = {begin + placed.placement.entry.offset, placed.placement.entry.stack};
+  probe.return_address = begin + placed.placement.return_address;
+  for (const CodePlace& exit : placed.placement.exits) probe.exits.push_back({begin + exit.offset, exit.stack});
   return probe;
 }
 
 /// SSL_read and SSL_read_ex of OpenSSL 1.1.1 and later hand on to one inner function, which is called as the second is:
 /// one probe on that instead of one on each, if a probe there costs little. Nothing if it cannot be proven.
-std::optional<TlsProbe> probe_on_inner(const FoundFunction& plain, const FoundFunction& ex, const ElfFile& file) {
+std::optional<TlsProbe> probe_on_inner(const PlacedFunction& plain, const PlacedFunction& ex, const ElfFile& file) {
   if (!ex.placement.hands_on_to) return std::nullopt;
-  const std::uint64_t inner = ex.function.offset + static_cast<std::uint64_t>(*ex.placement.hands_on_to);
+  const std::uint64_t inner = ex.named.code.offset + static_cast<std::uint64_t>(*ex.placement.hands_on_to);
   const auto& callees = plain.placement.callees;
   const bool calls_it = std::any_of(callees.begin(), callees.end(), [&](std::int64_t callee) {
-    return plain.function.offset + static_cast<std::uint64_t>(callee) == inner;
+    return plain.named.code.offset + static_cast<std::uint64_t>(callee) == inner;
   });
   constexpr std::size_t beginning = 16;
   const auto place = place_on_beginning(file.table_at<std::byte>(inner, beginning, beginning));
   if (!calls_it || !place) return std::nullopt;
-  return TlsProbe{.function = ex.symbol.function,
-                  .symbol = fmt::format("{}, {}", plain.symbol.name, ex.symbol.name),
+  return TlsProbe{.function = ex.named.function,
+                  .symbol = plain.named.symbol + ", " + ex.named.symbol,
                   .begin = inner,
                   .entry = {inner + *place, 0},
                   .return_address = inner + *place};
@@ -112,33 +105,16 @@ bool moves_plaintext(const ElfFunctions& functions, Family family) {
   return defines(TlsFunction::read) && defines(TlsFunction::write);
 }
 
-void add_probes(const ElfFunctions& functions, Family family, const ElfFile& file, std::vector<TlsProbe>& probes) {
-  std::vector<FoundFunction> found;
-  for (const Symbol& symbol : family)
-    if (const auto one = functions.find(symbol.name); one != functions.end())
-      found.push_back({symbol, one->second, place_probes(code_of(one->second, file))});
-  const auto of = [&](TlsFunction kind) {
-    return std::find_if(found.begin(), found.end(), [&](const auto& one) { return one.symbol.function == kind; });
-  };
-  for (const auto& [kind, ex_kind] :
-       {std::pair(TlsFunction::read, TlsFunction::read_ex), std::pair(TlsFunction::write, TlsFunction::write_ex)}) {
-    const auto plain = of(kind), ex = of(ex_kind);
-    if (plain == found.end() || ex == found.end()) continue;
-    auto shared = probe_on_inner(*plain, *ex, file);
-    if (!shared) continue;
-    plain->covered = ex->covered = true;
-    probes.push_back(std::move(*shared));
-  }
-  for (const FoundFunction& one : found)
-    if (!one.covered) probes.push_back(probe_of(one));
-}
-
 TlsContent content_of(const ElfFunctions& functions, const ElfFile& file, const char* table) {
   TlsContent content;
   for (const Family family : families) {
     if (!moves_plaintext(functions, family)) continue;
     content.evidence = table;
-    add_probes(functions, family, file, content.probes);
+    std::vector<NamedFunction> found;
+    for (const Symbol& symbol : family)
+      if (const auto one = functions.find(symbol.name); one != functions.end())
+        found.push_back({symbol.function, one->first, one->second});
+    for (TlsProbe& probe : tls_probes(found, file)) content.probes.push_back(std::move(probe));
   }
   return content;
 }
@@ -165,44 +141,41 @@ TlsContent go_tls(const ElfFile& file) {
   return content;
 }
 
-/// In the first part of its constants.
-bool has_label(const ElfFile& file) {
-  const FileRange constants = file.section(".rodata");
-  const std::uint64_t size = std::min(constants.size, constants_read);
-  std::vector<std::byte> buffer(label.size() + block);
-  std::size_t kept = 0;
-  for (std::uint64_t at = 0; at < size;) {
-    const auto wanted = static_cast<std::size_t>(std::min<std::uint64_t>(block, size - at));
-    const std::size_t got = file.read(constants.offset + at, std::span(buffer).subspan(kept, wanted));
-    const std::size_t there = kept + got;
-    if (memmem(buffer.data(), there, label.data(), label.size()) != nullptr) return true;
-    if (got < wanted) return false;
-    at += got;
-    const std::size_t keep = std::min(label.size(), there);
-    memmove(buffer.data(), buffer.data() + there - keep, keep);
-    kept = keep;
-  }
-  return false;
-}
-
 }  // namespace
+
+std::vector<TlsProbe> tls_probes(const std::vector<NamedFunction>& functions, const ElfFile& file) {
+  std::vector<TlsProbe> probes;
+  std::vector<PlacedFunction> placed;
+  for (const NamedFunction& one : functions) placed.push_back({one, place_probes(code_of(one.code, file))});
+  const auto of = [&](TlsFunction kind) {
+    return std::find_if(placed.begin(), placed.end(), [&](const auto& one) { return one.named.function == kind; });
+  };
+  for (const auto& [kind, ex_kind] :
+       {std::pair(TlsFunction::read, TlsFunction::read_ex), std::pair(TlsFunction::write, TlsFunction::write_ex)}) {
+    const auto plain = of(kind), ex = of(ex_kind);
+    if (plain == placed.end() || ex == placed.end()) continue;
+    auto shared = probe_on_inner(*plain, *ex, file);
+    if (!shared) continue;
+    plain->covered = ex->covered = true;
+    probes.push_back(std::move(*shared));
+  }
+  for (const PlacedFunction& one : placed)
+    if (!one.covered) probes.push_back(probe_of(one));
+  return probes;
+}
 
 TlsContent exported_tls(const ElfFile& file) {
   return content_of(exported_functions(file, names_of(families)), file, ".dynsym");
 }
 
-TlsContent static_tls(const ElfFile& file, bool executable) {
+TlsContent static_tls(const ElfFile& file) {
   const auto functions = static_functions(file, names_of(families));
   if (!functions) return {{}, ".symtab", functions.error().text()};
   TlsContent content = content_of(*functions, file, ".symtab");
-  if (!executable) return content;
-  if (TlsContent in_go = go_tls(file); !in_go.evidence.empty()) {
-    if (content.evidence.empty()) return in_go;
-    if (!in_go.probes.empty()) content.evidence += ", " + in_go.evidence;  // with C code in it
-    std::move(in_go.probes.begin(), in_go.probes.end(), std::back_inserter(content.probes));
-  }
-  if (content.evidence.empty() && has_label(file))
-    content = {{}, ".rodata", "its functions have no names that are known: stripped, or another library"};
+  TlsContent in_go = go_tls(file);
+  if (content.evidence.empty()) return in_go;
+  if (!in_go.probes.empty()) content.evidence += ", " + in_go.evidence;  // with C code in it
+  std::move(in_go.probes.begin(), in_go.probes.end(), std::back_inserter(content.probes));
   return content;
 }
 

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "discover/elf_file.h"
+#include "discover/elf_symbols.h"
 #include "model/tls_library.h"
 
 namespace inferscope::discover {
@@ -19,9 +21,17 @@ struct TlsContent {
 /// By functions to which others can link. Costs some reads of a few bytes.
 TlsContent exported_tls(const ElfFile& file);
 
-/// By the names of all functions, if the file has them, and those that a Go executable always has. An executable that
-/// has none is searched for a text that each implementation of TLS contains, so that what stays hidden can be told.
-/// Costs reading some megabytes of a large file.
-TlsContent static_tls(const ElfFile& file, bool executable);
+/// By the names of all functions, if the file has them, and those that Go's always have. Costs reading some megabytes
+/// of a large file.
+TlsContent static_tls(const ElfFile& file);
+
+/// One of OpenSSL's functions or of GnuTLS's, and where it is.
+struct NamedFunction {
+  TlsFunction function{};
+  std::string symbol{};
+  ElfFunction code{};
+};
+/// Probes on functions of one library, where they cost least: some of them on one that several hand on to.
+std::vector<TlsProbe> tls_probes(const std::vector<NamedFunction>& functions, const ElfFile& file);
 
 }  // namespace inferscope::discover

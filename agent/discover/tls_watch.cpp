@@ -16,6 +16,7 @@
 
 #include "core/fd.h"
 #include "core/proc_stat.h"
+#include "discover/stripped_tls.h"
 
 namespace inferscope::discover {
 namespace {
@@ -87,7 +88,39 @@ std::string name_in_map_files(std::string_view range) {
   return name;
 }
 
+/// What tells builds of programs apart: the linker's id, and that the file was laid out so and not changed since.
+/// Empty: nothing does.
+std::string build_of(const ElfFile& file, std::int64_t size) {
+  std::string build = file.build_id();
+  if (build.empty()) return build;
+  build.append(reinterpret_cast<const char*>(&size), sizeof(size));
+  for (const Elf64_Phdr& one : file.segments()) build.append(reinterpret_cast<const char*>(&one), sizeof(one));
+  return build;
+}
+
+std::vector<std::string> code_of(const ElfFile& file, const TlsContent& content) {
+  constexpr std::size_t compared = 128;  // no other function begins so
+  std::vector<std::string> all;
+  for (const TlsProbe& probe : content.probes) {
+    const auto code = file.table_at<char>(probe.begin, compared, compared);
+    all.emplace_back(code.begin(), code.end());
+  }
+  return all;
+}
+
 }  // namespace
+
+struct TlsWatch::OpenFile {
+  explicit OpenFile(const std::string& path) : reader(path) {}
+
+  FileReader reader;
+  std::optional<ElfFile> elf{};
+  std::optional<StrippedTls> stripped{};
+  std::string build{};  ///< as `build_of` tells it
+};
+
+TlsWatch::TlsWatch(std::filesystem::path proc) : proc_(std::move(proc)) {}
+TlsWatch::~TlsWatch() = default;
 
 /// "7f00-7f10 r-xp 00001000 08:01 1234    /usr/lib/libssl.so.3 (deleted)"
 std::vector<MappedFile> parse_executable_mappings(std::string_view maps) {
@@ -165,7 +198,7 @@ bool TlsWatch::look(Pid pid, Followed& followed, const Emit<TlsLibrary>& found) 
     if (analysis.complete)
       tell(mapped, library, analysis.content, found);
     else
-      searches_.push_back({mapped, key, library});
+      searches_.push_back({mapped, key, library, nullptr});
   }
   // Who maps ever new files does not fill our memory. What was told of is not told again when it comes back.
   std::erase_if(followed.known, [&](const MappedKey& one) { return !mapped_now.contains(one); });
@@ -191,28 +224,70 @@ const TlsWatch::Analysis& TlsWatch::analysis_of(const FileKey& key, const std::s
   return analysis;
 }
 
-/// Completes analyses, until so many bytes were read.
+/// Completes analyses, until so many bytes were read. One that takes longer goes on with the next tick.
 void TlsWatch::search(const Emit<TlsLibrary>& found) {
-  for (std::uint64_t read = 0; read < searched_per_tick && !searches_.empty();) {
-    const Search next = std::move(searches_.front());
+  std::uint64_t budget = searched_per_tick;
+  while (budget > 0 && !searches_.empty()) {
+    Search& next = searches_.front();
+    const bool begun = next.file || begin(next, found);
+    if (begun && !complete(next, budget)) return;
+    const Search done = std::move(next);
     searches_.pop_front();
-    FileReader reader(next.library.path);
-    if (!reader || key_of(reader.status(), next.key.executable) != next.key) {  // another file by now, or none
-      Followed& followed = followed_.at(next.library.pid);
-      if (!reader) tell_unreadable(followed, next.library, found);
-      followed.known.erase(next.mapped);
+    if (!begun) continue;
+    if (key_of(done.file->reader.status(), done.key.executable) != done.key) {  // somebody wrote to it meanwhile
+      analyses_.erase(done.key);
+      followed_.at(done.library.pid).known.erase(done.mapped);
       continue;
     }
-    Analysis& analysis = kept_analysis(next.key);
-    if (!analysis.complete) {
-      const auto elf = reader.elf();
-      if (elf) analysis.content = exported_tls(*elf);  // again, if it could not be opened before
-      if (elf && analysis.content.evidence.empty()) analysis.content = static_tls(*elf, next.key.executable);
-      analysis.complete = true;
-    }
-    read += std::max(reader.bytes_read(), cost_of_a_search);
-    tell(next.mapped, next.library, analysis.content, found);
+    tell(done.mapped, done.library, kept_analysis(done.key).content, found);
   }
+}
+
+/// False if it is another file by now, or none.
+bool TlsWatch::begin(Search& search, const Emit<TlsLibrary>& found) {
+  auto file = std::make_unique<OpenFile>(search.library.path);
+  const bool readable = static_cast<bool>(file->reader);
+  if (readable && key_of(file->reader.status(), search.key.executable) == search.key) {
+    search.file = std::move(file);
+    return true;
+  }
+  Followed& followed = followed_.at(search.library.pid);
+  if (!readable) tell_unreadable(followed, search.library, found);
+  followed.known.erase(search.mapped);
+  return false;
+}
+
+/// False if the budget, in bytes, was used before.
+bool TlsWatch::complete(Search& search, std::uint64_t& budget) {
+  Analysis& analysis = kept_analysis(search.key);
+  OpenFile& file = *search.file;
+  const std::uint64_t read_before = file.reader.bytes_read();
+  if (!analysis.complete && !file.stripped) {
+    file.elf = file.reader.elf();
+    if (file.elf) analysis.content = exported_tls(*file.elf);  // again, if it could not be opened before
+    if (file.elf && analysis.content.evidence.empty()) analysis.content = static_tls(*file.elf);
+    analysis.complete = !file.elf || !search.key.executable || !analysis.content.evidence.empty();
+    if (!analysis.complete) {
+      file.build = build_of(*file.elf, search.key.size);
+      const auto known = builds_.find(file.build);
+      if (known != builds_.end() && code_of(*file.elf, known->second.content) == known->second.code) {
+        analysis.content = known->second.content;
+        analysis.complete = true;
+      } else {
+        file.stripped.emplace(*file.elf);
+      }
+    }
+  }
+  if (!analysis.complete && file.stripped->step(budget)) {
+    analysis.content = file.stripped->content();
+    analysis.complete = true;
+    if (builds_.size() >= analyses_kept) builds_.clear();
+    if (!file.build.empty())
+      builds_.insert_or_assign(file.build, Build{analysis.content, code_of(*file.elf, analysis.content)});
+  }
+  const std::uint64_t spent = std::max(file.reader.bytes_read() - read_before, cost_of_a_search);
+  budget -= std::min(budget, spent);
+  return analysis.complete;
 }
 
 void TlsWatch::tell(const MappedKey& mapped, const TlsLibrary& library, const TlsContent& content,

@@ -7,6 +7,7 @@
 #include <deque>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
 #include <string_view>
@@ -33,10 +34,14 @@ struct MappedFile {
 std::vector<MappedFile> parse_executable_mappings(std::string_view maps);
 
 /// Looks at what the processes it is told of map, often while they are young, then now and then, since libraries are
-/// also loaded later. Each file is analysed once, whoever maps it.
+/// also loaded later. Each file is analysed once, whoever maps it; of programs without names, each build once, however
+/// many copies of its file there are.
 class TlsWatch {
  public:
-  explicit TlsWatch(std::filesystem::path proc = "/proc") : proc_(std::move(proc)) {}
+  explicit TlsWatch(std::filesystem::path proc = "/proc");
+  TlsWatch(const TlsWatch&) = delete;
+  TlsWatch& operator=(const TlsWatch&) = delete;
+  ~TlsWatch();
 
   /// A process, or one that runs a new program.
   void follow(Pid pid, Time now);
@@ -69,15 +74,24 @@ class TlsWatch {
     TlsContent content{};
     bool complete = false;  ///< also the part that takes long is done
   };
+  struct OpenFile;
   /// A file of a process whose analysis is not complete.
   struct Search {
     MappedKey mapped{};
     FileKey key{};
     TlsLibrary library{};
+    std::unique_ptr<OpenFile> file{};  ///< once it was begun
+  };
+  /// What is known of a program without names, by whatever file it was found in first.
+  struct Build {
+    TlsContent content{};
+    std::vector<std::string> code{};  ///< of the functions with probes: where it is other code, it is another program
   };
 
   bool look(Pid pid, Followed& followed, const Emit<TlsLibrary>& found);
   void search(const Emit<TlsLibrary>& found);
+  bool begin(Search& search, const Emit<TlsLibrary>& found);
+  bool complete(Search& search, std::uint64_t& budget);
   Analysis& kept_analysis(const FileKey& key);
   const Analysis& analysis_of(const FileKey& key, const std::string& path);
   static FileKey key_of(const struct stat& status, bool executable);
@@ -88,6 +102,7 @@ class TlsWatch {
   std::filesystem::path proc_;
   std::map<Pid, Followed> followed_{};
   std::map<FileKey, Analysis> analyses_{};
+  std::map<std::string, Build> builds_{};
   std::deque<Search> searches_{};
 };
 

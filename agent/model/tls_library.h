@@ -53,7 +53,8 @@ struct TlsLibrary {
   std::string path{};       ///< where the file can be opened, also if it was replaced, deleted, or is in another root
   bool executable = false;  ///< it is the program that the process runs
   std::string evidence{};   ///< the section that tells of it: ".dynsym", ".symtab" and ".gopclntab" name functions,
-                            ///< ".rodata" shows that there is TLS without names; empty: the file could not be read
+                            ///< ".rodata" shows that there is TLS without names, ".rodata, .eh_frame" show which
+                            ///< functions it is; empty: the file could not be read
   std::vector<TlsProbe> probes{};
   std::string problem{};  ///< why there are no probes; empty if there are
 };

@@ -19,7 +19,7 @@
 #include "discover/elf_symbols.h"
 #include "discover/tls_watch.h"
 #include "source/live/live_source.h"
-#include "tests/support/elf_image.h"
+#include "tests/support/elf_of.h"
 #include "tests/support/temp_folder.h"
 #include "tests/support/tls_conversations.h"
 
@@ -70,7 +70,7 @@ std::vector<TlsProbe> on_entries(const std::string& path) {
   std::vector<std::string_view> names;
   for (const auto& [name, kind] : kinds) names.push_back(name);
   std::vector<TlsProbe> probes;
-  for (const auto& [name, function] : discover::exported_functions(*elf_of(content), names))
+  for (const auto& [name, function] : discover::exported_functions(*discover::elf_of(content), names))
     probes.push_back({.function = kinds.at(name),
                       .symbol = name,
                       .begin = function.offset,

@@ -123,11 +123,15 @@ TEST(TlsBpf, PlaintextIsCapturedByteForByte) {
     wait_for(ready);
     converse(sides_of<GnuTlsSide>(tls), conversations());
   });
-  capture("a program that it is linked into", "tls_peer (executable, .symtab)", [](int ready) {
-    REQUIRE_OR_EXIT(dup2(ready, STDIN_FILENO) == STDIN_FILENO);
-    execl(TLS_PEER, TLS_PEER, std::to_string(conversations()).c_str(), nullptr);
-    _exit(101);
-  });
+  for (const auto& [description, program] :
+       {std::pair{"tls_peer_fixed (executable, .symtab)", TLS_PEER_FIXED},
+        std::pair{"tls_peer_fixed-stripped (executable, .rodata, .eh_frame)", TLS_PEER_FIXED "-stripped"},
+        std::pair{"tls_peer_pie-stripped (executable, .rodata, .eh_frame)", TLS_PEER_PIE "-stripped"}})
+    capture("a program that it is linked into", description, [program = program](int ready) {
+      REQUIRE_OR_EXIT(dup2(ready, STDIN_FILENO) == STDIN_FILENO);
+      execl(program, program, std::to_string(conversations()).c_str(), nullptr);
+      _exit(101);
+    });
 }
 
 TEST(TlsBpf, OfAFileThatTheKernelSendsTheLengthIsTold) {
@@ -213,32 +217,6 @@ TEST(TlsBpf, PlaintextOfGoIsCapturedByteForByte) {
 #else
   GTEST_SKIP() << "there was no Go compiler when this was built (package golang-go)";
 #endif
-}
-
-/// A program without its names.
-TEST(TlsBpf, StrippedProgramIsToldAsHidden) {
-  const Pipe never;
-  ChildProcess child([&] {
-    REQUIRE_OR_EXIT(dup2(never.ends[0], STDIN_FILENO) == STDIN_FILENO);
-    execl(TLS_PEER "-stripped", TLS_PEER "-stripped", "1", nullptr);
-    _exit(101);
-  });
-  std::vector<TlsLibrary> found;
-  discover::TlsWatch watch;
-  EXPECT_TRUE(ChildProcess::eventually(
-      [&] {
-        found.clear();
-        watch.follow(child.pid(), Time{});
-        while (watch.tick(Time{}, [&](const TlsLibrary& library) { found.push_back(library); })) {
-        }
-        return std::any_of(found.begin(), found.end(),
-                           [](const TlsLibrary& one) { return one.name == "tls_peer-stripped"; });
-      },
-      std::chrono::seconds(10)));
-  ASSERT_EQ(found.size(), 1u);
-  EXPECT_EQ(describe(found[0]), "tls_peer-stripped (executable, .rodata)");
-  EXPECT_TRUE(found[0].probes.empty());
-  EXPECT_NE(found[0].problem, "");
 }
 
 }  // namespace

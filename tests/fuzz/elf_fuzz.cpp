@@ -6,9 +6,11 @@
 #include <cstring>
 #include <string_view>
 
+#include "discover/code_facts.h"
 #include "discover/elf_symbols.h"
 #include "discover/go_functions.h"
 #include "discover/probe_placement.h"
+#include "discover/stripped_tls.h"
 #include "discover/tls_functions.h"
 #include "discover/tls_watch.h"
 #include "tests/fuzz/fuzz_events.h"
@@ -47,7 +49,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const auto in_go = discover::go_functions(*file, {"crypto/tls.(*Conn).Read", "main.main", ""});
     if (in_go && *in_go) check(**in_go, size);
     check(discover::exported_tls(*file), size);
-    check(discover::static_tls(*file, true), size);
+    check(discover::static_tls(*file), size);
+    discover::StrippedTls stripped(*file);
+    while (!stripped.step(1u << 16)) {
+    }
+    check(stripped.content(), size);
+    test::require(file->build_id().size() <= size);
   }
   const auto placement = discover::place_probes(bytes);
   test::require(placement.entry.offset <= size && placement.return_address <= size);
@@ -58,6 +65,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     test::require(go->entry.offset < size && !go->exits.empty());
     for (const auto& exit : go->exits) test::require(exit.offset < size);
   }
+  if (const auto facts = discover::read_code(bytes.first(std::min<std::size_t>(size, 4096)), 0x1000); facts)
+    for (const auto& transfer : facts->transfers)
+      for (const auto& passed : transfer.passed)
+        test::require(passed.is == discover::Tracked::Is::argument
+                          ? passed.value >= 0 && passed.value < 6
+                          : passed.value == 0 || passed.is != discover::Tracked::Is::unknown);
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   for (const auto& mapped : discover::parse_executable_mappings(text)) {
     test::require(mapped.path.starts_with('/') && text.find(mapped.path) != std::string_view::npos);

@@ -4,17 +4,12 @@
 #include <elf.h>
 
 #include <algorithm>
-#include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
 #include <vector>
-
-#include "discover/elf_file.h"
 
 namespace inferscope::test {
 
@@ -317,15 +312,5 @@ struct ElfImage {
     std::string named_texts_{};
   };
 };
-
-/// The file of this content, which has to outlive it.
-inline std::optional<discover::ElfFile> elf_of(const std::string& content) {
-  return discover::ElfFile::open([&content](std::uint64_t offset, std::span<std::byte> into) -> std::size_t {
-    if (offset >= content.size()) return 0;
-    const std::size_t size = std::min(into.size(), content.size() - static_cast<std::size_t>(offset));
-    std::memcpy(into.data(), content.data() + offset, size);
-    return size;
-  });
-}
 
 }  // namespace inferscope::test

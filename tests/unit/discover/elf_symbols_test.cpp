@@ -7,12 +7,12 @@
 
 #include <algorithm>
 #include <cstring>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "discover/tls_functions.h"
 #include "tests/support/elf_image.h"
+#include "tests/support/elf_of.h"
 #include "tests/support/temp_folder.h"
 
 /// Found by its name in this program's own file.
@@ -23,7 +23,6 @@ extern "C" int inferscope_test_marker(int value) {
 namespace inferscope::discover {
 namespace {
 
-using test::elf_of;
 using test::ElfImage;
 
 std::string code_at(const std::string& content, const ElfFunction& function) {
@@ -213,7 +212,7 @@ TEST(TlsFunctions, BothReadAndWriteMustBeDefined) {
                                          .named = {{.name = "SSL_read"}, {.name = "gnutls_record_send"}}}
                                     .build();
   EXPECT_EQ(exported_tls(*elf_of(read_only)).evidence, "");
-  EXPECT_EQ(static_tls(*elf_of(read_only), true).evidence, "");
+  EXPECT_EQ(static_tls(*elf_of(read_only)).evidence, "");
   const std::string both =
       ElfImage{.exported = {{.name = "SSL_read"}, {.name = "SSL_write"}, {.name = "SSL_free"}, {.name = "SSL_new"}}}
           .build();
@@ -222,7 +221,7 @@ TEST(TlsFunctions, BothReadAndWriteMustBeDefined) {
   EXPECT_EQ(symbols_of(openssl), (std::vector<std::string>{"SSL_read", "SSL_write", "SSL_free"}));
   EXPECT_EQ(openssl.problem, "");
   for (const TlsProbe& probe : openssl.probes) EXPECT_EQ(both[probe.begin], '\xc3');
-  EXPECT_EQ(static_tls(*elf_of(both), true).evidence, "") << "it is stripped";
+  EXPECT_EQ(static_tls(*elf_of(both)).evidence, "") << "it is stripped";
 }
 
 TEST(TlsFunctions, NamesOfAProgramThatWasNotStripped) {
@@ -234,30 +233,10 @@ TEST(TlsFunctions, NamesOfAProgramThatWasNotStripped) {
                                        .base = 0x400000}
                                   .build();
   EXPECT_EQ(exported_tls(*elf_of(content)).evidence, "");
-  for (const bool executable : {true, false}) {
-    const auto tls = static_tls(*elf_of(content), executable);
-    EXPECT_EQ(tls.evidence, ".symtab");
-    EXPECT_EQ(symbols_of(tls),
-              (std::vector<std::string>{"gnutls_handshake", "gnutls_record_recv", "gnutls_record_send"}));
-  }
-}
-
-TEST(TlsFunctions, WhatIsHiddenInAnExecutableIsTold) {
-  for (const std::size_t before : {0u, 100u, (256u << 10) - 5u, 1u << 20}) {
-    const std::string content =
-        ElfImage{.constants = std::string(before, 'x') + "extended master secret" + std::string(100, 'y')}.build();
-    const auto tls = static_tls(*elf_of(content), true);
-    EXPECT_EQ(tls.evidence, ".rodata") << before;
-    EXPECT_TRUE(tls.probes.empty());
-    EXPECT_NE(tls.problem, "");
-    EXPECT_EQ(static_tls(*elf_of(content), false).evidence, "") << "of libraries too much would be read";
-  }
-  const std::string far = ElfImage{.constants = std::string(17u << 20, 'x') + "extended master secret"}.build();
-  EXPECT_EQ(static_tls(*elf_of(far), true).evidence, "") << "so much is not read";
-  const std::string none = ElfImage{.constants = "extended master secre"}.build();
-  EXPECT_EQ(static_tls(*elf_of(none), true).evidence, "");
-  const std::string no_sections = ElfImage{.constants = "extended master secret", .sections = false}.build();
-  EXPECT_EQ(static_tls(*elf_of(no_sections), true).evidence, "");
+  const auto tls = static_tls(*elf_of(content));
+  EXPECT_EQ(tls.evidence, ".symtab");
+  EXPECT_EQ(symbols_of(tls),
+            (std::vector<std::string>{"gnutls_handshake", "gnutls_record_recv", "gnutls_record_send"}));
 }
 
 }  // namespace

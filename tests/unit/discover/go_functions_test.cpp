@@ -11,11 +11,11 @@
 
 #include "discover/tls_functions.h"
 #include "tests/support/elf_image.h"
+#include "tests/support/elf_of.h"
 
 namespace inferscope::discover {
 namespace {
 
-using test::elf_of;
 using test::ElfImage;
 using namespace std::string_literals;
 
@@ -121,7 +121,7 @@ TEST(GoFunctions, TlsOfGoIsCalledAsItsCodeTells) {
   for (const auto& [code, calling, jump] :
        {std::tuple(with_registers, Calling::go_registers, 4u), std::tuple(with_stack, Calling::go_stack, 13u)}) {
     const std::string content = image_of(ElfImage::Go::v1_16, code).build();
-    const TlsContent tls = static_tls(*elf_of(content), true);
+    const TlsContent tls = static_tls(*elf_of(content));
     EXPECT_EQ(tls.evidence, ".gopclntab");
     EXPECT_EQ(tls.problem, "");
     ASSERT_EQ(tls.probes.size(), 2u);
@@ -139,7 +139,7 @@ TEST(GoFunctions, CodeThatIsNotOfGoGetsNoProbe) {
                                   with_registers.substr(0, 6),                       // no return
                                   "\x49\x3b\x66\x10\x55\xc3"s,                       // no jump
                                   "\x48\x3b\x61\x10\x76\x02\x90\xc3"s}) {            // no goroutine
-    const TlsContent tls = static_tls(*elf_of(image_of(ElfImage::Go::v1_20, code).build()), true);
+    const TlsContent tls = static_tls(*elf_of(image_of(ElfImage::Go::v1_20, code).build()));
     EXPECT_EQ(tls.evidence, ".gopclntab");
     EXPECT_TRUE(tls.probes.empty());
     EXPECT_NE(tls.problem.find(read_name), std::string::npos);
@@ -149,7 +149,7 @@ TEST(GoFunctions, CodeThatIsNotOfGoGetsNoProbe) {
 TEST(GoFunctions, AProgramWithoutTlsHasNone) {
   ElfImage image;
   image.in_go = {{.name = "main.main"}};
-  EXPECT_EQ(static_tls(*elf_of(image.build()), true).evidence, "");
+  EXPECT_EQ(static_tls(*elf_of(image.build())).evidence, "");
 }
 
 }  // namespace

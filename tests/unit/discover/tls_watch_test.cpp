@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
 #include <filesystem>
 
 #include "tests/support/elf_image.h"
@@ -205,6 +206,49 @@ TEST(TlsWatch, OneLargeSearchPerTick) {
   processes.watch.forget(8);  // before its turn
   EXPECT_FALSE(processes.tick(milliseconds(0)));
   EXPECT_EQ(processes.found.size(), 1u);
+}
+
+/// Without the table of names.
+std::string stripped(std::string content) {
+  Elf64_Ehdr header{};
+  std::memcpy(&header, content.data(), sizeof(header));
+  for (std::size_t i = 0; i < header.e_shnum; ++i) {
+    char* at = content.data() + header.e_shoff + i * sizeof(Elf64_Shdr);
+    Elf64_Shdr section{};
+    std::memcpy(&section, at, sizeof(section));
+    if (section.sh_type != SHT_SYMTAB) continue;
+    section.sh_type = SHT_PROGBITS;
+    std::memcpy(at, &section, sizeof(section));
+  }
+  return content;
+}
+
+/// As in another layer of a container's image. What only says that it is the same program is searched itself.
+TEST(TlsWatch, ABuildIsAnalysedOnceForAllItsCopies) {
+  Processes processes;
+  const std::string content = stripped(test::read_file(PROGRAMS "openssl_fixed"));
+  const auto ticks_until_told = [&](Pid pid, const std::string& program) {
+    processes.runs("/usr/bin/server", program, pid);
+    processes.watch.follow(pid, processes.now);
+    processes.found.clear();
+    int ticks = 1;
+    while (processes.tick(milliseconds(0))) ++ticks;
+    EXPECT_EQ(processes.found.size(), 1u);
+    return ticks;
+  };
+  EXPECT_GT(ticks_until_told(7, content), 1);
+  EXPECT_EQ(describe(processes.found.at(0)), "server (executable, .rodata, .eh_frame)");
+  const std::vector<TlsProbe> probes = processes.found.at(0).probes;
+  ASSERT_EQ(probes.size(), 5u) << "two forms of reading and of writing share one each";
+
+  EXPECT_EQ(ticks_until_told(8, content), 1);
+  ASSERT_EQ(processes.found.at(0).probes.size(), probes.size());
+  for (std::size_t i = 0; i < probes.size(); ++i) EXPECT_EQ(processes.found.at(0).probes[i].begin, probes[i].begin);
+
+  std::string other = content;
+  for (const TlsProbe& probe : probes) other.replace(probe.begin, 8, 8, '\x06');  // no instruction
+  EXPECT_GT(ticks_until_told(9, other), 1);
+  EXPECT_NE(processes.found.at(0).problem, "");
 }
 
 TEST(TlsWatch, PlacesProbesInARealLibrary) {
