@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "correlate/engine_requests.h"
 #include "correlate/ids.h"
 #include "correlate/links.h"
 #include "correlate/verdict.h"
@@ -42,13 +43,18 @@ void copy_without_times(InferenceCall& to, const InferenceCall& from) {
 
 class Correlator::Impl {
  public:
-  explicit Impl(const Limits& limits) : limits_(limits), links_({limits.links, limits.keep_link}) {}
+  explicit Impl(const Limits& limits)
+      : limits_(limits),
+        links_({limits.links, limits.keep_link}),
+        engine_requests_({.requests = limits.engine_requests}) {}
 
   void on(const Event& event) {
     if (const auto* started = std::get_if<ProcessStarted>(&event.body)) start(*started, event.time);
     if (const auto* exited = std::get_if<ProcessExited>(&event.body)) exit(*exited, event.time);
     if (const auto* clock = std::get_if<ClockSet>(&event.body)) unix_minus_kernel_ns_ = clock->unix_minus_kernel_ns;
   }
+
+  void on(const EngineUpdate& update) { engine_requests_.on(update); }
 
   void on(const CallUpdate& update, const Emit<RequestTrace>& emit) {
     const ExchangeKey key = key_of(update.exchange);
@@ -93,6 +99,7 @@ class Correlator::Impl {
       trace.lost = loss_of(trace.exchange, trace.call);
       trace.complete = trace.lost.empty();
       derive_durations(trace);
+      trace.engine = engine_requests_.find(trace);
       place(trace, links_.look_up(key));
       emit(trace);
     }
@@ -112,7 +119,9 @@ class Correlator::Impl {
     stats.held = open_.size();
     return stats;
   }
-  [[nodiscard]] Counters counters() const { return {processes_forgotten_, links_.forgotten()}; }
+  [[nodiscard]] Counters counters() const {
+    return {processes_forgotten_, links_.forgotten(), engine_requests_.forgotten()};
+  }
 
  private:
   void open(ExchangeKey key, const CallUpdate& update) {
@@ -182,6 +191,7 @@ class Correlator::Impl {
     trace.lost = loss_of(trace.exchange, trace.call);
     trace.complete = trace.lost.empty();
     derive_durations(trace);
+    trace.engine = engine_requests_.find(trace);
     place(trace, links_.closed(key, update.exchange, update.time));
   }
 
@@ -239,6 +249,7 @@ class Correlator::Impl {
 
   Limits limits_;
   Links links_;
+  EngineRequests engine_requests_;
   std::unordered_map<ExchangeKey, RequestTrace, ExchangeKeyHash> open_{};
   std::unordered_map<Pid, ProcessIdentity> processes_{};
   std::deque<Exited> exited_{};
@@ -254,6 +265,9 @@ Correlator& Correlator::operator=(Correlator&&) noexcept = default;
 
 void Correlator::on(const Event& event) {
   impl_->on(event);
+}
+void Correlator::on(const EngineUpdate& update) {
+  impl_->on(update);
 }
 void Correlator::on(const CallUpdate& update, const Emit<RequestTrace>& emit) {
   impl_->on(update, emit);

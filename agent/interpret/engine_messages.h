@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+
+#include "core/emit.h"
+#include "core/packed.h"
+#include "core/stage_stats.h"
+#include "model/engine_update.h"
+#include "model/peer_message.h"
+
+namespace inferscope::interpret {
+
+/// Reads what the processes of an inference server say to each other. Formats are told by what they look like, not by
+/// their version: what is not as expected is passed over. Pickled objects are left alone, since reading them means
+/// running them.
+class EngineMessages {
+ public:
+  void on(const PeerMessage& message, const Emit<EngineUpdate>& emit);
+
+  /// Unit: messages. Dropped: "not an engine's", "pickled", "missed" (a place where some are not there).
+  [[nodiscard]] StageStats stats() const;
+  /// Messages that were read as far as they were captured.
+  [[nodiscard]] std::uint64_t cut() const { return cut_; }
+
+ private:
+  PackedReader reader_{};
+  EngineUpdate update_{};
+  std::uint64_t in_ = 0;
+  std::uint64_t out_ = 0;
+  std::uint64_t foreign_ = 0;
+  std::uint64_t pickled_ = 0;
+  std::uint64_t missed_ = 0;
+  std::uint64_t cut_ = 0;
+};
+
+}  // namespace inferscope::interpret
