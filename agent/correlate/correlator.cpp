@@ -119,9 +119,8 @@ class Correlator::Impl {
     stats.held = open_.size();
     return stats;
   }
-  [[nodiscard]] Counters counters() const {
-    return {processes_forgotten_, links_.forgotten(), engine_requests_.forgotten()};
-  }
+  [[nodiscard]] StageStats engine_requests() const { return engine_requests_.stats(); }
+  [[nodiscard]] Counters counters() const { return {processes_forgotten_, links_.forgotten()}; }
 
  private:
   void open(ExchangeKey key, const CallUpdate& update) {
@@ -284,6 +283,9 @@ StageStats Correlator::stats() const {
 }
 Counters Correlator::counters() const {
   return impl_->counters();
+}
+StageStats Correlator::engine_requests() const {
+  return impl_->engine_requests();
 }
 
 }  // namespace inferscope::correlate

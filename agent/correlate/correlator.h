@@ -29,7 +29,6 @@ struct Limits {
 struct Counters {
   std::uint64_t processes_forgotten = 0;
   std::uint64_t links_forgotten = 0;
-  std::uint64_t engine_requests_forgotten = 0;
 };
 
 /// Makes traces of calls: who served them, how they ended, what is missing, and where they stand in the caller's trace.
@@ -57,6 +56,8 @@ class Correlator {
   /// Unit: calls. Dropped: "open call limit", "opened twice".
   [[nodiscard]] StageStats stats() const;
   [[nodiscard]] Counters counters() const;
+  /// Unit: requests of engines, of which calls are found again. Dropped: "limit", "silent".
+  [[nodiscard]] StageStats engine_requests() const;
 
  private:
   class Impl;

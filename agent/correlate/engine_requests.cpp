@@ -168,12 +168,17 @@ EngineRequests::Entries::iterator EngineRequests::entry_of(const EngineUpdate& u
                                   [](const auto& one) { return one.event == Event::added; });
   if (found != entries_.end()) {
     // A client may use its id again.
-    if (found->second.ended && begins) found->second = fresh_entry();
+    if (found->second.ended && begins) {
+      ++in_;
+      ++out_;
+      found->second = fresh_entry();
+    }
     return found;
   }
   if (!begins && !request.in_step) return found;
+  ++in_;
   if (entries_.size() >= limits_.requests) {
-    ++forgotten_;
+    ++refused_;
     if (ended_.empty()) return entries_.end();
     const auto oldest = entries_.find(ended_.front().second);
     ended_.pop_front();
@@ -225,16 +230,25 @@ bool EngineRequests::collect(Pid pid, std::string_view id, std::optional<EngineT
 void EngineRequests::expire(Time now) {
   while (!ended_.empty() && elapsed(ended_.front().first, now) > limits_.keep_ended) {
     const auto oldest = entries_.find(ended_.front().second);
-    if (oldest != entries_.end() && oldest->second.ended && oldest->second.heard == ended_.front().first)
+    if (oldest != entries_.end() && oldest->second.ended && oldest->second.heard == ended_.front().first) {
       entries_.erase(oldest);
+      ++out_;
+    }
     ended_.pop_front();
   }
   if (now < next_sweep_) return;
   next_sweep_ = Time{Duration{saturating_add(to_ns(now), sweep_interval.count())}};
-  forgotten_ += std::erase_if(entries_, [&](const auto& entry) {
+  silent_ += std::erase_if(entries_, [&](const auto& entry) {
     return !entry.second.ended && elapsed(entry.second.heard, now) > limits_.keep_silent;
   });
   std::erase_if(losses_, [&](const auto& loss) { return elapsed(loss.second, now) > limits_.keep_silent; });
+}
+
+StageStats EngineRequests::stats() const {
+  StageStats stats{.in = in_, .out = out_, .held = entries_.size()};
+  stats.drop("limit", refused_);
+  stats.drop("silent", silent_);
+  return stats;
 }
 
 }  // namespace inferscope::correlate

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <utility>
 
+#include "core/stage_stats.h"
 #include "model/engine_update.h"
 #include "model/request_trace.h"
 
@@ -33,9 +34,8 @@ class EngineRequests {
   /// unique.
   [[nodiscard]] std::optional<EngineTimes> find(const RequestTrace& trace) const;
 
-  /// Requests that a bound cost: not kept, or given up for others.
-  [[nodiscard]] std::uint64_t forgotten() const { return forgotten_; }
-  [[nodiscard]] std::size_t size() const { return entries_.size(); }
+  /// Unit: requests of engines. Dropped: "limit" (not kept, or given up for others before its time), "silent".
+  [[nodiscard]] StageStats stats() const;
 
  private:
   struct Entry {
@@ -60,7 +60,10 @@ class EngineRequests {
   std::deque<std::pair<Time, Key>> ended_{};
   std::map<Pid, Time> losses_{};  ///< when messages of a process were last missed
   Time next_sweep_{};
-  std::uint64_t forgotten_ = 0;
+  std::uint64_t in_ = 0;
+  std::uint64_t out_ = 0;
+  std::uint64_t refused_ = 0;
+  std::uint64_t silent_ = 0;
 };
 
 }  // namespace inferscope::correlate

@@ -14,6 +14,9 @@ namespace {
 constexpr std::array<const Engine*, 2> engines{&vllm_engine, &sglang_engine};
 
 constexpr std::size_t longest_id = 512;
+constexpr std::size_t most_connections = 4096;
+/// Messages on a connection, none of them an engine's.
+constexpr std::uint32_t others_before_giving_up = 256;
 
 /// Of protocol 2 and later, as all Pythons of today write it.
 bool is_pickle(std::string_view content) {
@@ -45,40 +48,58 @@ std::optional<Time> believed(double seconds, Time message, Duration oldest) {
 
 void EngineMessages::on(const PeerMessage& message, const Emit<EngineUpdate>& emit) {
   ++in_;
-  const auto begin = [&](std::string_view engine) {
-    update_.engine = engine;
-    update_.pid = message.pid;
-    update_.direction = message.direction;
-    update_.time = message.time;
-    update_.requests.clear();
-    update_.step.reset();
-    update_.cut = false;
-  };
+  Heard& heard = heard_of(message);
   if (message.frames.empty()) {
     ++missed_;
-    begin({});
+    if (!heard.engine) return;
+    begin(message, {});
     update_.cut = true;
     emit(update_);
-    return;
+  } else if (read(message, emit)) {
+    heard.engine = true;
+  } else if (!heard.engine && ++heard.others == others_before_giving_up && control_ != nullptr) {
+    control_->stop_payload(message.connection->id);
   }
+}
+
+bool EngineMessages::read(const PeerMessage& message, const Emit<EngineUpdate>& emit) {
   const PeerMessage::Frame& body = body_of(message);
   if (is_pickle(body.content)) {
     ++pickled_;
-    return;
+    return false;
   }
   const Packed* root = reader_.parse(body.content);
-  if (root != nullptr && root->is(Packed::Kind::array) && (!body.whole() || reader_.size() == body.content.size())) {
+  const bool structured = root != nullptr && (root->is(Packed::Kind::array) || root->is(Packed::Kind::map));
+  if (structured && (!body.whole() || reader_.size() == body.content.size())) {
     for (const Engine* engine : engines) {
-      begin(engine->name);
+      begin(message, engine->name);
       update_.cut = !body.whole();
       if (!engine->read(message, *root, reader_, update_)) continue;
       ++out_;
       if (update_.cut) ++cut_;
       emit(update_);
-      return;
+      return true;
     }
   }
   ++foreign_;
+  return false;
+}
+
+void EngineMessages::begin(const PeerMessage& message, std::string_view engine) {
+  update_.engine = engine;
+  update_.pid = message.pid;
+  update_.direction = message.direction;
+  update_.time = message.time;
+  update_.requests.clear();
+  update_.step.reset();
+  update_.cut = false;
+}
+
+EngineMessages::Heard& EngineMessages::heard_of(const PeerMessage& message) {
+  const ConnectionId id = message.connection->id;
+  // That connections end is not told here. One that goes on tells again what it is.
+  if (heard_.size() >= most_connections && !heard_.contains(id)) heard_.clear();
+  return heard_[id];
 }
 
 StageStats EngineMessages::stats() const {

@@ -9,7 +9,6 @@
 //   [reasoning_tokens,]
 //               completion_tokens, cached_tokens, …]
 // No times are told but by when a message moves.
-#include <array>
 #include <vector>
 
 #include "interpret/engines.h"
@@ -20,10 +19,13 @@ namespace {
 using Kind = Packed::Kind;
 using Event = EngineUpdate::Event;
 
-bool is_one_of(std::string_view name, std::initializer_list<std::string_view> names) {
-  for (const std::string_view one : names)
-    if (name == one) return true;
-  return false;
+bool is_request(std::string_view name) {
+  return name == "TokenizedGenerateReqInput" || name == "BatchTokenizedGenerateReqInput" ||
+         name == "TokenizedEmbeddingReqInput" || name == "BatchTokenizedEmbeddingReqInput";
+}
+
+bool is_batch(std::string_view name) {
+  return name == "BatchStrOutput" || name == "BatchTokenIDOutput" || name == "BatchEmbeddingOutput";
 }
 
 void note(EngineUpdate& update, const Packed* id, Event event) {
@@ -59,26 +61,36 @@ void read_finished(const Packed& column, const PackedReader& reader, EngineUpdat
     if (reason->is(Kind::map)) request->finished = true;
 }
 
-void read_counts(const std::vector<const Packed*>& columns, const PackedReader& reader, EngineUpdate& update) {
-  std::array<const Packed*, 3> rows{};  // prompt, generated, cached; reasoning may stand behind the first
-  const std::size_t generated = columns.size() - 2;
-  rows = {reader.first(*columns[0]), reader.first(*columns[generated]), reader.first(*columns[generated + 1])};
-  for (EngineUpdate::Request& request : update.requests) {
-    for (const Packed* row : rows)
-      if (row == nullptr) return;
-    request.prompt_tokens = count_of(*rows[0]);
-    request.tokens_so_far = count_of(*rows[1]);
-    request.cached_tokens = count_of(*rows[2]);
-    for (const Packed*& row : rows) row = reader.next(*row);
-  }
+struct Counts {
+  const Packed* prompt = nullptr;
+  const Packed* generated = nullptr;
+  const Packed* cached = nullptr;
+};
+
+void read_counts(const Counts& columns, const PackedReader& reader, EngineUpdate& update) {
+  const auto read_column = [&](const Packed* column, std::optional<std::uint64_t> EngineUpdate::Request::*count) {
+    if (column == nullptr || column->size != update.requests.size()) return;
+    const Packed* one = reader.first(*column);
+    for (auto request = update.requests.begin(); request != update.requests.end() && one != nullptr;
+         ++request, one = reader.next(*one))
+      (*request).*count = count_of(*one);
+  };
+  read_column(columns.prompt, &EngineUpdate::Request::prompt_tokens);
+  read_column(columns.generated, &EngineUpdate::Request::tokens_so_far);
+  read_column(columns.cached, &EngineUpdate::Request::cached_tokens);
 }
 
-bool read_batch(const Packed& rids, const PackedReader& reader, EngineUpdate& update) {
-  if (!rids.is(Kind::array) || rids.size == 0) return false;
-  for (const Packed* id = reader.first(rids); id != nullptr; id = reader.next(*id)) {
+bool read_rids(const Packed* rids, const PackedReader& reader, EngineUpdate& update) {
+  if (rids == nullptr || !rids->is(Kind::array) || rids->size == 0) return false;
+  for (const Packed* id = reader.first(*rids); id != nullptr; id = reader.next(*id)) {
     if (!is_request_id(id)) return false;
     update.requests.push_back({.id = id->content, .in_step = true});
   }
+  update.step = EngineUpdate::Step{.size = rids->size};
+  return true;
+}
+
+void read_columns(const Packed& rids, const PackedReader& reader, EngineUpdate& update) {
   constexpr std::size_t least_counts = 3;
   constexpr std::size_t most_counts = 4;
   const auto is_reason = [](const Packed& value) { return value.is(Kind::nil) || value.is(Kind::map); };
@@ -89,34 +101,47 @@ bool read_batch(const Packed& rids, const PackedReader& reader, EngineUpdate& up
   for (const Packed* value = reader.next(rids); value != nullptr; value = reader.next(*value)) {
     if (counts.size() < most_counts && is_column_of(*value, rids.size, reader, is_count)) {
       counts.push_back(value);
-    } else if (counts.size() >= least_counts) {
-      break;
-    } else {
-      counts.clear();
-      // The column before it is of names, which may all be missing.
-      if (!finished_seen && is_column_of(*value, rids.size, reader, is_reason)) {
-        read_finished(*value, reader, update);
-        for (const Packed* one = reader.first(*value); one != nullptr; one = reader.next(*one))
-          if (one->is(Kind::map)) finished_seen = true;
-      }
+      continue;
     }
+    if (counts.size() >= least_counts) break;
+    counts.clear();
+    // The column before it is of names, which may all be missing.
+    if (finished_seen || !is_column_of(*value, rids.size, reader, is_reason)) continue;
+    read_finished(*value, reader, update);
+    for (const Packed* one = reader.first(*value); one != nullptr; one = reader.next(*one))
+      finished_seen = finished_seen || one->is(Kind::map);
   }
-  if (counts.size() >= least_counts) read_counts(counts, reader, update);
-  update.step = EngineUpdate::Step{.size = rids.size};
+  // Tokens of reasoning may stand behind those of the prompt.
+  if (counts.size() >= least_counts)
+    read_counts({counts[0], counts[counts.size() - 2], counts[counts.size() - 1]}, reader, update);
+}
+
+bool read_array(std::string_view name, const Packed& ids, const PackedReader& reader, EngineUpdate& update) {
+  if (is_request(name)) return read_ids(&ids, reader, update, Event::added);
+  if (name == "AbortReq") return read_ids(&ids, reader, update, Event::aborted);
+  if (!is_batch(name) || !read_rids(&ids, reader, update)) return false;
+  read_columns(ids, reader, update);
+  return true;
+}
+
+bool read_map(std::string_view name, const Packed& root, const PackedReader& reader, EngineUpdate& update) {
+  const Packed* rids = reader.member(root, "rids");
+  const bool one = rids == nullptr || rids->is(Kind::nil);
+  if (is_request(name)) return read_ids(one ? reader.member(root, "rid") : rids, reader, update, Event::added);
+  if (name == "AbortReq") return read_ids(reader.member(root, "rid"), reader, update, Event::aborted);
+  if (!is_batch(name) || !read_rids(rids, reader, update)) return false;
+  if (const Packed* finished = reader.member(root, "finished_reasons")) read_finished(*finished, reader, update);
+  read_counts({reader.member(root, "prompt_tokens"), reader.member(root, "completion_tokens"),
+               reader.member(root, "cached_tokens")},
+              reader, update);
   return true;
 }
 
 bool read(const PeerMessage& /*message*/, const Packed& root, const PackedReader& reader, EngineUpdate& update) {
+  if (root.is(Kind::map)) return read_map(reader.text_member(root, "type"), root, reader, update);
   const Packed* name = reader.first(root);
   const Packed* ids = name != nullptr && name->is(Kind::text) ? reader.next(*name) : nullptr;
-  if (ids == nullptr) return false;
-  if (is_one_of(name->content, {"TokenizedGenerateReqInput", "BatchTokenizedGenerateReqInput",
-                                "TokenizedEmbeddingReqInput", "BatchTokenizedEmbeddingReqInput"}))
-    return read_ids(ids, reader, update, Event::added);
-  if (name->content == "AbortReq") return read_ids(ids, reader, update, Event::aborted);
-  if (is_one_of(name->content, {"BatchStrOutput", "BatchTokenIDOutput", "BatchEmbeddingOutput"}))
-    return read_batch(*ids, reader, update);
-  return false;
+  return ids != nullptr && read_array(name->content, *ids, reader, update);
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // vLLM V1 (0.8 and later): its API server and its EngineCore. Messages are msgspec structures as arrays, of which
-// defaults at the end may be missing; structures inside are arrays or maps by name.
+// defaults at the end may be missing (that too depends on the version); structures inside are arrays or maps by name.
 //   server → core: one byte, then for 0 (add) [request_id, prompt_token_ids, …], for 1 (abort) [request_id, …]
 //   core → server: [engine_index, [output, …], scheduler_stats, timestamp, utility_output, finished_requests, …]
 //   output: [request_id, new_token_ids, …, finish_reason, stop_reason, events, …, num_cached_tokens or prefill_stats,
@@ -81,7 +81,9 @@ void read_rest(const Packed& output, const PackedReader& reader, EngineUpdate::R
     if (value->is(Kind::integer)) {
       const bool may_be_reason = value->integer >= 0 && value->integer <= most_finish_reason;
       if (place <= last_finish_reason && may_be_reason) request.finished = true;
-      if (place >= first_cached_count && place <= last_cached_count) request.cached_tokens = count_of(*value);
+      // Another count may follow.
+      if (place >= first_cached_count && place <= last_cached_count && !request.cached_tokens)
+        request.cached_tokens = count_of(*value);
     } else if (is_events(*value, reader)) {
       read_events(*value, reader, request, message);
     } else if (const auto prompt = reader.count_member(*value, "num_prompt_tokens")) {
@@ -141,6 +143,7 @@ bool read_outputs(const Packed& root, const PackedReader& reader, EngineUpdate& 
 }
 
 bool read(const PeerMessage& message, const Packed& root, const PackedReader& reader, EngineUpdate& update) {
+  if (!root.is(Kind::array)) return false;
   if (message.frames.size() > 1 && message.frames[0].content.size() == 1) {
     const char type = message.frames[0].content[0];
     return type == 0 ? read_add(root, reader, update) : type == 1 && read_abort(root, reader, update);

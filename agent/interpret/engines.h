@@ -10,7 +10,7 @@
 
 namespace inferscope::interpret {
 
-/// How one engine's processes say things. `root` is the message's MessagePack, which `reader` holds.
+/// How one engine's processes say things. `root` is the message's MessagePack, an array or a map, which `reader` holds.
 struct Engine {
   std::string_view name{};
   /// False if it is none of the engine's messages that say anything of requests; then `update` may be anything.

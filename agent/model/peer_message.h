@@ -21,7 +21,7 @@ struct PeerMessage {
     [[nodiscard]] bool whole() const { return content.size() == length; }
   };
 
-  std::shared_ptr<const Connection> connection{};
+  std::shared_ptr<const Connection> connection{};  ///< never null
   Direction direction = Direction::received;
   Time time{};  ///< sent: handed to the kernel; received: all of it was there
   Pid pid = 0;

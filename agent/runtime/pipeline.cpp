@@ -9,6 +9,7 @@ Pipeline::Pipeline(Emit<RequestTrace> traces, Emit<FindingUpdate> findings, Capt
                    const std::vector<interpret::DialectDefinition>& dialects)
     : assembler_({}, control),
       interpreter_({}, dialects),
+      engine_messages_(control),
       detect_([this](ConnectionId connection, std::uint64_t sequence, const std::string& finding) {
         const auto [trace, span] = correlator_.mark(connection, sequence, finding);
         return RequestRef{connection, sequence, trace, span};
@@ -53,6 +54,7 @@ std::map<std::string, StageStats> Pipeline::stats() const {
           {"interpret (exchanges)", interpreter_.stats()},
           {"interpret (engine messages)", engine_messages_.stats()},
           {"correlate (calls)", correlator_.stats()},
+          {"correlate (engine requests)", correlator_.engine_requests()},
           {"detect (findings)", detect_.stats()}};
 }
 

@@ -39,7 +39,7 @@ class Pipeline {
  private:
   assemble::Assembler assembler_;
   interpret::Interpreter interpreter_;
-  interpret::EngineMessages engine_messages_{};
+  interpret::EngineMessages engine_messages_;
   correlate::Correlator correlator_{};
   detect::Detect detect_;
   Emit<FindingUpdate> findings_;

@@ -3,6 +3,7 @@
 // Messages of engines: a direction, a number of frames, and for each its size in two bytes and its content; what is
 // said goes on to the requests kept of it. The same message gives the same, and what is cut off says no more than the
 // whole.
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -18,24 +19,26 @@ const Time now = time_from_ns(100'000'000'000);
 
 std::size_t requests_in(const std::vector<PeerMessage::Frame>& frames, Direction direction,
                         correlate::EngineRequests& kept) {
+  static const auto connection = std::make_shared<const Connection>(Connection{.id = 1});
   interpret::EngineMessages messages;
   std::size_t count = 0;
-  messages.on({.direction = direction, .time = now, .pid = 1, .frames = frames}, [&](const EngineUpdate& update) {
-    count += update.requests.size();
-    test::require(update.time <= now);
-    for (const EngineUpdate::Request& request : update.requests) {
-      test::require(!request.id.empty());
-      for (const auto& occurrence : request.occurrences) test::require(occurrence.time <= now);
-    }
-    kept.on(update);
-    for (const EngineUpdate::Request& request : update.requests) {
-      RequestTrace trace;
-      trace.process.pid = 1;
-      trace.call.response.id = std::string(request.id);
-      if (const auto times = kept.find(trace))
-        test::require(times->batch_max <= times->batch_sum || times->requests > 1);
-    }
-  });
+  messages.on({.connection = connection, .direction = direction, .time = now, .pid = 1, .frames = frames},
+              [&](const EngineUpdate& update) {
+                count += update.requests.size();
+                test::require(update.time <= now);
+                for (const EngineUpdate::Request& request : update.requests) {
+                  test::require(!request.id.empty());
+                  for (const auto& occurrence : request.occurrences) test::require(occurrence.time <= now);
+                }
+                kept.on(update);
+                for (const EngineUpdate::Request& request : update.requests) {
+                  RequestTrace trace;
+                  trace.process.pid = 1;
+                  trace.call.response.id = std::string(request.id);
+                  if (const auto times = kept.find(trace))
+                    test::require(times->batch_max <= times->batch_sum || times->requests > 1);
+                }
+              });
   test::require(messages.stats().balanced());
   return count;
 }
@@ -54,7 +57,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       frames.push_back({content, content.size()});
     }
     requests_in(frames, direction, kept);
-    test::require(kept.size() <= 64);
+    test::require(kept.stats().held <= 64 && kept.stats().balanced());
     if (frames.empty()) continue;
     PeerMessage::Frame& last = frames.back();
     last.content = last.content.substr(0, last.content.size() / 2);

@@ -6,7 +6,8 @@ formats, but with an engine that only waits: a real libzmq, real batches, and no
 engine did, with times of the monotonic clock. Needs the distribution's zmq and msgpack, hence its own Python.
 
 usage: engine_server.py vllm|vllm-counts|sglang FOLDER
-       vllm-counts: cached tokens as a number, as before there were prefill_stats; ids as they were given
+       vllm-counts: as before there were prefill_stats: cached tokens are a number, ids are as they were given, and
+                    defaults are written
 
 Of a request, "max_tokens" says how many tokens, "words" of the prompt how long, "n" how many choices (vLLM), and
 "preempt_at" before which token the engine takes its place away (vLLM)."""
@@ -114,7 +115,7 @@ class Scheduler:
 
 
 def trimmed(values):
-    """As msgspec writes an array: without the defaults at its end."""
+    """As a newer msgspec writes an array: without the defaults at its end."""
     while values and values[-1] is None:
         values.pop()
     return values
@@ -138,7 +139,8 @@ def vllm_core(folder, counts):
                  "num_external_cached_tokens": 0}
         cached = request.cached if counts else stats if first else None
         done = STOP_REASON if request.made == request.tokens else None
-        return trimmed([request.rid, [request.made], None, None, None, done, None, events or None, None, None, cached])
+        said = [request.rid, [request.made], None, None, None, done, None, events or None, None, None, cached]
+        return said + [None, 0] if counts else trimmed(said)
 
     while True:
         busy = scheduler.waiting or scheduler.running

@@ -36,7 +36,7 @@ inline std::string zmtp_message(std::initializer_list<std::string_view> frames) 
 }
 
 inline std::string zmtp_ready() {
-  return zmtp_frame(std::string("\5READY\13Socket-Type\0\0\0\4PUSH", 28), false, true);
+  return zmtp_frame(std::string("\5READY\13Socket-Type\0\0\0\4PUSH", 26), false, true);
 }
 
 inline std::string packed_header(std::size_t size, std::uint8_t small, std::size_t small_limit, std::uint8_t large) {

@@ -121,7 +121,7 @@ TEST(EngineRequests, AnIdWithANulIsNone) {
   const std::string id = "a\0b-0123abcd"s;
   requests.on(added(1000, id));
   requests.on(added(1000, "a"));
-  EXPECT_EQ(requests.size(), 1U);
+  EXPECT_EQ(requests.stats().held, 1U);
   EXPECT_FALSE(requests.find(call(id)));
 }
 
@@ -166,7 +166,7 @@ TEST(EngineRequests, TheEnginesOwnEndIsNotHeard) {
   auto given = told(1100, {part("a")}, 1);
   given.direction = Direction::sent;
   requests.on(given);
-  EXPECT_EQ(requests.size(), 0U);
+  EXPECT_EQ(requests.stats().held, 0U);
 }
 
 TEST(EngineRequests, WhatWasMissedIsSaid) {
@@ -205,7 +205,7 @@ TEST(EngineRequests, AreForgotten) {
   for (const char* id : {"a", "b", "c", "d"}) requests.on(added(1000, id));
   requests.on(added(1001, "e"));
   EXPECT_FALSE(requests.find(call("e")));
-  EXPECT_EQ(requests.forgotten(), 1U);
+  EXPECT_EQ(requests.stats().dropped.at("limit"), 1U);
   requests.on(told(1010, {{.id = "b", .occurrences = Occurrences{{Event::aborted, at_ms(1010)}}}}));
   requests.on(added(1011, "e"));
   EXPECT_TRUE(requests.find(call("e")));
@@ -214,9 +214,11 @@ TEST(EngineRequests, AreForgotten) {
   EXPECT_TRUE(requests.find(call("a")));
   requests.on(told(1200, {}));
   EXPECT_FALSE(requests.find(call("a")));
-  EXPECT_EQ(requests.size(), 3U);
+  EXPECT_EQ(requests.stats().held, 3U);
   requests.on(told(200'000, {}));
-  EXPECT_EQ(requests.size(), 0U);
+  EXPECT_EQ(requests.stats().dropped.at("silent"), 3U);
+  EXPECT_TRUE(requests.stats().balanced());
+  EXPECT_EQ(requests.stats().held, 0U);
 }
 
 TEST(EngineRequests, BecomePartOfTheTrace) {

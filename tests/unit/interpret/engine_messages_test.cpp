@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,8 @@ using Strings = std::vector<std::string>;
 /// When messages of these tests move: 100 s after the kernel's clock began.
 const Time now = at_ms(100'000);
 
+const auto connection = std::make_shared<const Connection>(Connection{.id = 5});
+
 /// What was read of one message, kept beyond the call.
 struct Read {
   struct Request {
@@ -39,16 +42,17 @@ struct Read {
     for (const std::string& content : contents) frames.push_back({content, content.size()});
     if (!frames.empty()) frames.back().length += missing;
     EngineMessages messages;
-    messages.on({.direction = direction, .time = now, .pid = 7, .frames = frames}, [this](const EngineUpdate& update) {
-      ++updates;
-      engine = update.engine;
-      time = update.time;
-      step = update.step;
-      cut = update.cut;
-      EXPECT_EQ(update.pid, 7);
-      for (const EngineUpdate::Request& request : update.requests)
-        requests.push_back({std::string(request.id), request});
-    });
+    messages.on({.connection = connection, .direction = direction, .time = now, .pid = 7, .frames = frames},
+                [this](const EngineUpdate& update) {
+                  ++updates;
+                  engine = update.engine;
+                  time = update.time;
+                  step = update.step;
+                  cut = update.cut;
+                  EXPECT_EQ(update.pid, 7);
+                  for (const EngineUpdate::Request& request : update.requests)
+                    requests.push_back({std::string(request.id), request});
+                });
     stats = messages.stats();
     EXPECT_TRUE(stats.balanced());
     EXPECT_LE(updates, 1);
@@ -159,6 +163,16 @@ TEST(VllmMessages, OtherVersions) {
   EXPECT_EQ(late.requests.at(0).said.cached_tokens, 64U);
   EXPECT_FALSE(late.requests.at(0).said.finished);
 
+  // 0.10 with its defaults written: cached tokens, and the count of something else behind them.
+  const Strings before(7, packed_nil);
+  for (const bool headers : {false, true}) {
+    Strings all{packed_text("a"), some_tokens};
+    all.insert(all.end(), before.begin(), before.end());
+    if (headers) all.push_back(packed_nil);
+    all.insert(all.end(), {packed_number(16), packed_number(0), packed_number(0)});
+    EXPECT_EQ(Read({outputs({packed_array(all)})}).requests.at(0).said.cached_tokens, 16U);
+  }
+
   const Read finished({packed_array({packed_number(0), packed_array({}), packed_nil, packed_real(99.9), packed_nil,
                                      packed_array({packed_text("a"), packed_text("b")})})});
   ASSERT_EQ(finished.requests.size(), 2U);
@@ -227,6 +241,29 @@ TEST(SglangMessages, Batches) {
     }
 }
 
+TEST(SglangMessages, AsMaps) {
+  const std::string reasons = packed_array({packed_nil, packed_map({packed_text("type"), packed_text("stop")})});
+  const Read read({packed_map({packed_text("type"), packed_text("BatchStrOutput"), packed_text("finished_reasons"),
+                               reasons, packed_text("cached_tokens"), column(8, 9), packed_text("completion_tokens"),
+                               column(3, 4), packed_text("prompt_tokens"), packed_nil, packed_text("rids"),
+                               packed_array({packed_text("a"), packed_text("b")})})});
+  ASSERT_EQ(read.requests.size(), 2U);
+  EXPECT_EQ(read.engine, "sglang");
+  EXPECT_FALSE(read.requests[0].said.finished);
+  EXPECT_TRUE(read.requests[1].said.finished);
+  EXPECT_EQ(read.requests[1].said.tokens_so_far, 4U);
+  EXPECT_EQ(read.requests[1].said.cached_tokens, 9U);
+  EXPECT_FALSE(read.requests[1].said.prompt_tokens);
+  const Read one({packed_map({packed_text("type"), packed_text("TokenizedGenerateReqInput"), packed_text("rid"),
+                              packed_text("a"), packed_text("rids"), packed_nil})});
+  EXPECT_EQ(one.requests.at(0).said.occurrences.at(0).event, Event::added);
+  const Read abort({packed_map({packed_text("rid"), packed_text("a"), packed_text("type"), packed_text("AbortReq")})});
+  EXPECT_EQ(abort.requests.at(0).said.occurrences.at(0).event, Event::aborted);
+  const Read other(
+      {packed_map({packed_text("type"), packed_text("FlushCacheReqInput"), packed_text("rid"), packed_text("a")})});
+  EXPECT_EQ(other.updates, 0);
+}
+
 TEST(SglangMessages, Requests) {
   const Read one({packed_array({packed_text("TokenizedGenerateReqInput"), packed_text("a"), packed_nil, some_tokens})});
   EXPECT_EQ(one.requests.at(0).id, "a");
@@ -261,12 +298,50 @@ TEST(EngineMessages, PickledObjectsAreLeftAlone) {
   EXPECT_EQ(read.dropped("pickled"), 1U);
 }
 
-TEST(EngineMessages, MissedOnesAreTold) {
-  const Read read(Strings{});
-  EXPECT_EQ(read.updates, 1);
-  EXPECT_EQ(read.engine, "");
-  EXPECT_TRUE(read.cut);
-  EXPECT_EQ(read.dropped("missed"), 1U);
+/// Says what it was asked to stop.
+class Stopped final : public CaptureControl {
+ public:
+  void stop_payload(ConnectionId id) override { connections.push_back(id); }
+  void capture_from(ConnectionId /*id*/, Direction /*direction*/, std::uint64_t /*position*/) override {}
+
+  std::vector<ConnectionId> connections{};
+};
+
+struct Conversation {
+  Stopped stopped{};
+  EngineMessages messages{&stopped};
+  std::vector<std::string> engines{};
+
+  void say(const std::string& content) {
+    const std::vector<PeerMessage::Frame> frames{{content, content.size()}};
+    messages.on({.connection = connection, .time = now, .frames = frames}, listen);
+  }
+  void miss() { messages.on({.connection = connection, .time = now}, listen); }
+
+  Emit<EngineUpdate> listen = [this](const EngineUpdate& update) {
+    engines.push_back(update.engine.empty() ? "missed" : std::string(update.engine));
+  };
+};
+
+TEST(EngineMessages, MissedOnesAreToldWhereAnEngineSpeaks) {
+  Conversation conversation;
+  conversation.miss();
+  EXPECT_TRUE(conversation.engines.empty());
+  conversation.say(outputs({packed_array({packed_text("a"), some_tokens})}));
+  conversation.miss();
+  EXPECT_EQ(conversation.engines, (Strings{"vllm", "missed"}));
+  EXPECT_EQ(conversation.messages.stats().dropped.at("missed"), 2U);
+  EXPECT_TRUE(conversation.messages.stats().balanced());
+}
+
+TEST(EngineMessages, WhereNoneSpeaksNothingMoreIsCaptured) {
+  Conversation others;
+  for (int i = 0; i < 1000; ++i) others.say("text");
+  EXPECT_EQ(others.stopped.connections, std::vector<ConnectionId>{5});
+  Conversation engine;
+  engine.say(outputs({packed_array({packed_text("a"), some_tokens})}));
+  for (int i = 0; i < 1000; ++i) engine.say("text");
+  EXPECT_TRUE(engine.stopped.connections.empty());
 }
 
 }  // namespace
