@@ -151,7 +151,7 @@ void FrameReader::bytes(std::string_view piece, bool fresh) {
         break;
       case State::lost:
         account_.drop(given_up_ != Drop::count ? given_up_ : skipping_, piece.size());
-        return;
+        return sink_.on_lost();
     }
   }
 }

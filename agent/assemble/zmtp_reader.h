@@ -26,7 +26,7 @@ class FrameSink {
   virtual void on_body(std::string_view bytes) = 0;
   virtual void on_body_hole(std::uint64_t bytes) = 0;
   virtual void on_frame_end(const Frame& frame) = 0;
-  /// Frames were missed, and nobody knows how many.
+  /// Frames were missed, and nobody knows how many. Told again as long as that goes on.
   virtual void on_lost() = 0;
 };
 

@@ -39,6 +39,19 @@ void copy_without_times(InferenceCall& to, const InferenceCall& from) {
   to.last_token = from.last_token;
 }
 
+/// What the engine counted is better than counted events, of which one may bring several tokens.
+void complete_usage(RequestTrace& trace) {
+  InferenceCall::Usage& usage = trace.call.usage;
+  if (!trace.engine || !trace.engine->complete) return;
+  if (!usage.input_tokens) usage.input_tokens = trace.engine->prompt_tokens;
+  if (!usage.cached_input_tokens) usage.cached_input_tokens = trace.engine->cached_tokens;
+  const bool counted =
+      usage.source == InferenceCall::CountSource::none || usage.source == InferenceCall::CountSource::events;
+  if (!counted || trace.engine->output_tokens == 0) return;
+  usage.output_tokens = trace.engine->output_tokens;
+  usage.source = InferenceCall::CountSource::engine;
+}
+
 }  // namespace
 
 class Correlator::Impl {
@@ -98,8 +111,9 @@ class Correlator::Impl {
       identify(trace);
       trace.lost = loss_of(trace.exchange, trace.call);
       trace.complete = trace.lost.empty();
-      derive_durations(trace);
       trace.engine = engine_requests_.find(trace);
+      complete_usage(trace);
+      derive_durations(trace);
       place(trace, links_.look_up(key));
       emit(trace);
     }
@@ -189,8 +203,9 @@ class Correlator::Impl {
     trace.outcome = outcome_of(trace.exchange, trace.call);
     trace.lost = loss_of(trace.exchange, trace.call);
     trace.complete = trace.lost.empty();
-    derive_durations(trace);
     trace.engine = engine_requests_.find(trace);
+    complete_usage(trace);
+    derive_durations(trace);
     place(trace, links_.closed(key, update.exchange, update.time));
   }
 

@@ -121,7 +121,7 @@ TEST(Zmtp, AHoleOutsideOfABodyIsTold) {
   queue.stream.lose(in, 20).received("rest of something" + zmtp_message({"unread"})).received(zmtp_message({"read"}));
   Listener listener;
   listener.feed(queue.script);
-  EXPECT_EQ(listener.told, (Lines{"<", "<[read]"}));
+  EXPECT_EQ(listener.told, (Lines{"<", "<", "<[read]"}));
   EXPECT_EQ(listener.dropped("lost"), 20U);
   EXPECT_GT(listener.dropped("lost_framing"), 0U);
 }
@@ -172,12 +172,13 @@ TEST(Zmtp, OtherVersionsAreLeftAlone) {
   EXPECT_GT(listener.dropped("not_recognised"), 0U);
 }
 
-TEST(Zmtp, WhatIsNoneIsGivenUp) {
+TEST(Zmtp, WhatIsNoneIsMissed) {
   Queue queue;
   for (int i = 0; i < 20; ++i) queue.stream.received("\xffno frame"s + std::to_string(i));
   Listener listener;
   listener.feed(queue.script);
-  EXPECT_EQ(listener.told, Lines{"<"}) << "once";
+  EXPECT_GE(listener.told.size(), 20U);
+  for (const std::string& line : listener.told) EXPECT_EQ(line, "<");
   EXPECT_GT(listener.dropped("malformed"), 0U);
 }
 

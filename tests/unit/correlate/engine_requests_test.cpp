@@ -238,6 +238,26 @@ TEST(EngineRequests, BecomePartOfTheTrace) {
   script.at(1200).response_head().response_end().close();
   ASSERT_TRUE(recorded.trace().engine);
   EXPECT_EQ(recorded.trace().engine->steps, 1U);
+  EXPECT_EQ(recorded.trace().call.usage.input_tokens, 9U);
+  EXPECT_EQ(recorded.trace().call.usage.output_tokens, 1U);
+  EXPECT_EQ(recorded.trace().call.usage.source, InferenceCall::CountSource::engine);
+}
+
+TEST(EngineRequests, TheApisOwnCountsStay) {
+  RecordedTraces recorded;
+  auto answered = RecordedTraces::chat_call();
+  answered.response.id = "chatcmpl-1";
+  answered.usage.input_tokens = 5;
+  answered.usage.output_tokens = 6;
+  answered.usage.source = InferenceCall::CountSource::usage;
+  auto script = recorded.server(0, answered);
+  script.at(999).request("/v1/chat/completions", "{}");
+  recorded.correlator.on(added(1000, "chatcmpl-1"));
+  recorded.correlator.on(told(1100, {part("chatcmpl-1")}, 1));
+  script.at(1200).response_head().response_end().close();
+  EXPECT_EQ(recorded.trace().call.usage.input_tokens, 5U);
+  EXPECT_EQ(recorded.trace().call.usage.output_tokens, 6U);
+  EXPECT_EQ(recorded.trace().call.usage.source, InferenceCall::CountSource::usage);
 }
 
 }  // namespace
