@@ -16,7 +16,8 @@ class Assembler::Implementation final : public ParserFactory {
   void undecided(std::string_view /*piece*/) override {}
 
   Demultiplexer& with(const Emit<ExchangeUpdate>& emit, const Emit<PeerMessage>* messages = nullptr) {
-    output_ = {&emit, messages};
+    output_.emit = &emit;
+    output_.messages = messages;
     return demultiplexer_;
   }
   [[nodiscard]] const Demultiplexer& demultiplexer() const { return demultiplexer_; }

@@ -94,6 +94,7 @@ class ProtocolParser {
 struct ExchangeOutput {
   const Emit<ExchangeUpdate>* emit = nullptr;   ///< of the event being handled
   const Emit<PeerMessage>* messages = nullptr;  ///< likewise; may be empty
+  std::size_t held = 0;                         ///< bytes of messages that are not complete, of all connections
 };
 
 /// Where a parser that redacts says which bytes of the current piece may be kept. What nobody keeps is masked.

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,9 @@ class Messages final : public FrameSink {
  public:
   Messages(const ConnectionContext& context, ExchangeOutput& output, Direction direction)
       : context_(context), output_(output), direction_(direction) {}
+  Messages(const Messages&) = delete;
+  Messages& operator=(const Messages&) = delete;
+  ~Messages() override { output_.held -= body_.size(); }
 
  private:
   void on_structure(std::string_view /*range*/) override {}
@@ -33,9 +37,12 @@ class Messages final : public FrameSink {
 
   void on_body(std::string_view bytes) override {
     if (cut_) return;
-    const std::size_t room = context_.limits.peer_message - body_.size();
+    const std::size_t room =
+        std::min(context_.limits.peer_message - body_.size(), context_.limits.peer_messages - output_.held);
     cut_ = bytes.size() > room;
-    body_.append(bytes.substr(0, room));
+    bytes = bytes.substr(0, room);
+    body_.append(bytes);
+    output_.held += bytes.size();
   }
   /// What is behind it would not be where it seems to be.
   void on_body_hole(std::uint64_t /*bytes*/) override { cut_ = true; }
@@ -68,6 +75,7 @@ class Messages final : public FrameSink {
     }
     frames_.clear();
     begins_.clear();
+    output_.held -= body_.size();
     body_.clear();
     if (body_.capacity() > kept_capacity) body_.shrink_to_fit();
     too_many_ = false;

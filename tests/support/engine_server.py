@@ -5,7 +5,7 @@ formats, but with an engine that only waits: a real libzmq, real batches, and no
 /v1/chat/completions and prints its port. For each request of the engine that ended, a line "truth {…}" tells what the
 engine did, with times of the monotonic clock. Needs the distribution's zmq and msgpack, hence its own Python.
 
-usage: engine_server.py vllm|vllm-counts|sglang FOLDER
+usage: engine_server.py vllm|vllm-counts|sglang FOLDER|tcp:PORT:PORT
        vllm-counts: as before there were prefill_stats: cached tokens are a number, ids are as they were given, and
                     defaults are written
 
@@ -49,6 +49,13 @@ def connect(made, address):
     """Also to one who is not there yet."""
     made.setsockopt(zmq.RECONNECT_IVL, 1)
     made.connect(address)
+
+
+def address(where, name):
+    """Of one of the engine's sockets: in a folder, or at one of two ports."""
+    if not where.startswith("tcp:"):
+        return f"ipc://{where}/{name}"
+    return f"tcp://127.0.0.1:{where.split(':')[1 if name == 'requests' else 2]}"
 
 
 def tell(truth):
@@ -125,9 +132,9 @@ def vllm_core(folder, counts):
     context = zmq.Context()
     requests = context.socket(zmq.DEALER)
     requests.setsockopt(zmq.IDENTITY, b"\x00\x00")
-    connect(requests, f"ipc://{folder}/requests")
+    connect(requests, address(folder, "requests"))
     outputs = context.socket(zmq.PUSH)
-    connect(outputs, f"ipc://{folder}/outputs")
+    connect(outputs, address(folder, "outputs"))
     requests.send(msgpack.packb({"max_model_len": 4096, "num_gpu_blocks": 1000, "dp_stats_address": None}))
     scheduler = Scheduler()
 
@@ -169,9 +176,9 @@ def vllm_core(folder, counts):
 def sglang_scheduler(folder):
     context = zmq.Context()
     requests = context.socket(zmq.PULL)
-    requests.bind(f"ipc://{folder}/requests")
+    requests.bind(address(folder, "requests"))
     tokens = context.socket(zmq.PUSH)
-    connect(tokens, f"ipc://{folder}/tokens")
+    connect(tokens, address(folder, "tokens"))
     scheduler = Scheduler()
     while True:
         while requests.poll(0 if scheduler.waiting or scheduler.running else None):
@@ -200,9 +207,9 @@ def sglang_counts(batch):
 def sglang_detokenizer(folder):
     context = zmq.Context()
     tokens = context.socket(zmq.PULL)
-    tokens.bind(f"ipc://{folder}/tokens")
+    tokens.bind(address(folder, "tokens"))
     texts = context.socket(zmq.PUSH)
-    connect(texts, f"ipc://{folder}/outputs")
+    connect(texts, address(folder, "outputs"))
     while True:
         _, rids, workers, done, _, _, _, _, _, _, _, *counts = msgpack.unpackb(tokens.recv())
         texts.send(msgpack.packb(["BatchStrOutput", rids, workers, done, ["word "] * len(rids), None, *counts]))
@@ -215,13 +222,13 @@ class Front:
         self.kind, self.open, self.numbers = kind, {}, itertools.count()
         context = zmq.asyncio.Context()
         self.outputs = context.socket(zmq.PULL)
-        self.outputs.bind(f"ipc://{folder}/outputs")
+        self.outputs.bind(address(folder, "outputs"))
         if kind == "sglang":
             self.requests = context.socket(zmq.PUSH)
-            connect(self.requests, f"ipc://{folder}/requests")
+            connect(self.requests, address(folder, "requests"))
         else:
             self.requests = context.socket(zmq.ROUTER)
-            self.requests.bind(f"ipc://{folder}/requests")
+            self.requests.bind(address(folder, "requests"))
 
     async def listen(self):
         while True:

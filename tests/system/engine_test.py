@@ -11,7 +11,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import fixtures
-from fixtures import SUPPORT, Agent, PythonServer, SystemTest, run_cli, wait_until
+from fixtures import SUPPORT, Agent, PythonServer, SystemTest, free_port, run_cli, wait_until
 from trouble import watch_only
 
 CLOCK = 0.0005  # what rounding costs of the engine's own times
@@ -19,9 +19,9 @@ MOVED = 0.02  # between the engine's deed and when its message has moved, on a s
 
 
 class EngineTest(SystemTest):
-    def start_server(self, kind):
-        folder = tempfile.mkdtemp(prefix="engine-", dir=self.folder)
-        return PythonServer(self.folder, SUPPORT / "engine_server.py", kind, folder, python="/usr/bin/python3")
+    def start_server(self, kind, tcp=False):
+        where = f"tcp:{free_port()}:{free_port()}" if tcp else tempfile.mkdtemp(prefix="engine-", dir=self.folder)
+        return PythonServer(self.folder, SUPPORT / "engine_server.py", kind, where, python="/usr/bin/python3")
 
     def start_both(self, kind):
         """The agent sees the server from its first byte."""
@@ -30,9 +30,9 @@ class EngineTest(SystemTest):
         self.addCleanup(agent.stop)
         return agent, self.start_server(kind)
 
-    def start_late(self, kind):
+    def start_late(self, kind, tcp=False):
         """The server has talked before the agent comes."""
-        server = self.start_server(kind)
+        server = self.start_server(kind, tcp)
         self.ask(server)
         agent = Agent(self.folder, watch_only(server), name=f"agent{time.monotonic_ns()}").wait_watching(server)
         self.addCleanup(agent.stop)
@@ -107,11 +107,13 @@ class VllmTest(EngineTest):
                     self.assertLess(trace["inferscope.engine.first_token"], trace["inferscope.time_to_first_token"])
 
     def test_the_agent_comes_late(self):
-        agent, server = self.start_late("vllm")
-        # Already the first request's messages prove what the connections are.
-        for count in (2, 3):
-            trace = agent.trace_of(self.ask(server, max_tokens=6))
-            self.check(trace, self.truths(server, count)[trace["inferscope.engine.request_id"]])
+        for tcp in (False, True):
+            with self.subTest(tcp=tcp):
+                agent, server = self.start_late("vllm", tcp)
+                # Already the first request's messages prove what the connections are.
+                for count in (2, 3):
+                    trace = agent.trace_of(self.ask(server, max_tokens=6))
+                    self.check(trace, self.truths(server, count)[trace["inferscope.engine.request_id"]])
 
     def test_preemption(self):
         agent, server = self.start_both("vllm")

@@ -136,6 +136,24 @@ TEST(Zmtp, LongMessagesKeepTheirBeginning) {
   EXPECT_EQ(listener.told, (Lines{"<[1234][567890…10][…1]", "<[next]"}));
 }
 
+TEST(Zmtp, AllThatIsHeldIsBounded) {
+  Limits limits;
+  limits.peer_messages = 25;
+  Script script;
+  std::vector<Script::Stream> streams;
+  for (int i = 0; i < 3; ++i) {
+    streams.push_back(script.open());
+    streams.back().received(zmtp_greeting() + zmtp_message({"1234567890ab"}).substr(0, 12));
+  }
+  for (Script::Stream& stream : streams) stream.received("ab").received(zmtp_message({"next"}));
+  for (Script::Stream& stream : streams) stream.received(zmtp_message({"never told"}).substr(0, 8)).closed();
+  Listener listener(limits);
+  listener.feed(script);
+  EXPECT_EQ(listener.told,
+            (Lines{"<[1234567890…12]", "<[next]", "<[1234567890ab]", "<[next]", "<[12345…12]", "<[next]"}));
+  EXPECT_EQ(listener.assembler.stats().held, 0U);
+}
+
 TEST(Zmtp, TooManyFramesAreTold) {
   Queue queue;
   std::string many;
