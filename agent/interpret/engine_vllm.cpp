@@ -95,7 +95,7 @@ void read_rest(const Packed& output, const PackedReader& reader, EngineUpdate::R
 
 bool read_output(const Packed& output, const PackedReader& reader, EngineUpdate& update, Time message) {
   const Packed* id = output.is(Kind::array) ? reader.first(output) : nullptr;
-  const Packed* tokens = is_request_id(id) ? reader.next(*id) : nullptr;
+  const Packed* tokens = id != nullptr && is_request_id(id) ? reader.next(*id) : nullptr;
   if (tokens == nullptr || !tokens->is(Kind::array)) return false;
   EngineUpdate::Request& request = update.requests.emplace_back();
   request.id = id->content;
