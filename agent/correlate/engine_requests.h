@@ -22,7 +22,7 @@ class EngineRequests {
  public:
   struct Limits {
     std::size_t requests = 16384;
-    Duration keep_ended = std::chrono::seconds{10};
+    Duration keep_ended = std::chrono::minutes{1};    ///< a client may be slow to take the rest
     Duration keep_silent = std::chrono::minutes{10};  ///< without a word of it
   };
 

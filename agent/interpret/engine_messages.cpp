@@ -76,7 +76,6 @@ bool EngineMessages::read(const PeerMessage& message, const Emit<EngineUpdate>& 
       update_.cut = !body.whole();
       if (!engine->read(message, *root, reader_, update_)) continue;
       ++out_;
-      if (update_.cut) ++cut_;
       emit(update_);
       return true;
     }

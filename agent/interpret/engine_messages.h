@@ -24,8 +24,6 @@ class EngineMessages {
 
   /// Unit: messages. Dropped: "not an engine's", "pickled", "missed" (a place where some are not there).
   [[nodiscard]] StageStats stats() const;
-  /// Messages that were read as far as they were captured.
-  [[nodiscard]] std::uint64_t cut() const { return cut_; }
 
  private:
   /// Of one connection.
@@ -47,7 +45,6 @@ class EngineMessages {
   std::uint64_t foreign_ = 0;
   std::uint64_t pickled_ = 0;
   std::uint64_t missed_ = 0;
-  std::uint64_t cut_ = 0;
 };
 
 }  // namespace inferscope::interpret
