@@ -30,6 +30,8 @@ inferscope_library(lib_yaml yaml-cpp/yaml.h yaml-cpp)
 inferscope_library(lib_event event2/event.h event_openssl event_pthreads event)
 inferscope_library(lib_sqlite sqlite3.h sqlite3)
 inferscope_library(lib_rapidjson rapidjson/reader.h)
+inferscope_library(lib_msgpack msgpack/unpack.hpp)
+target_compile_definitions(lib_msgpack INTERFACE MSGPACK_NO_BOOST)
 inferscope_library(lib_cli11 CLI/CLI.hpp)
 # fmt and spdlog have no static form in Debian, so the agent is compiled with their headers alone. What is built without
 # the agent (sanitizers, fuzzing) takes the shared ones, which halves the time to compile it.

@@ -23,14 +23,15 @@ enum class Drop : std::uint8_t {
   after_upgrade,     ///< on a connection that became another protocol
   after_end,         ///< after the direction's final position or end
   duplicate,         ///< positions that were there before
+  enciphered,        ///< by the protocol itself
   connection_limit,  ///< held for a connection that had to be forgotten
   count,
 };
 
 constexpr std::string_view name_of(Drop drop) {
   constexpr std::array<std::string_view, static_cast<std::size_t>(Drop::count)> names{
-      "lost",           "not_captured",  "unreadable", "before_boundary", "lost_framing",     "malformed",
-      "not_recognised", "after_upgrade", "after_end",  "duplicate",       "connection_limit",
+      "lost",           "not_captured",  "unreadable", "before_boundary", "lost_framing", "malformed",
+      "not_recognised", "after_upgrade", "after_end",  "duplicate",       "enciphered",   "connection_limit",
   };
   return names[static_cast<std::size_t>(drop)];
 }

@@ -15,8 +15,9 @@ class Assembler::Implementation final : public ParserFactory {
   }
   void undecided(std::string_view /*piece*/) override {}
 
-  Demultiplexer& with(const Emit<ExchangeUpdate>& emit) {
+  Demultiplexer& with(const Emit<ExchangeUpdate>& emit, const Emit<PeerMessage>* messages = nullptr) {
     output_.emit = &emit;
+    output_.messages = messages;
     return demultiplexer_;
   }
   [[nodiscard]] const Demultiplexer& demultiplexer() const { return demultiplexer_; }
@@ -31,8 +32,8 @@ Assembler::Assembler(Limits limits, CaptureControl* control)
     : implementation_(std::make_unique<Implementation>(limits, control)) {}
 Assembler::~Assembler() = default;
 
-void Assembler::on(const Event& event, const Emit<ExchangeUpdate>& emit) {
-  implementation_->with(emit).on(event);
+void Assembler::on(const Event& event, const Emit<ExchangeUpdate>& emit, const Emit<PeerMessage>& messages) {
+  implementation_->with(emit, &messages).on(event);
 }
 void Assembler::tick(Time now, const Emit<ExchangeUpdate>& emit) {
   implementation_->with(emit).tick(now);

@@ -11,6 +11,7 @@
 #include "model/capture_control.h"
 #include "model/event.h"
 #include "model/exchange.h"
+#include "model/peer_message.h"
 
 namespace inferscope::assemble {
 
@@ -20,6 +21,9 @@ namespace inferscope::assemble {
 /// response_message and response_hole, response_end, closed; a response may begin before its request's end. `closed`
 /// comes exactly once for every request_head. Of a request whose framing was lost, request_end comes without
 /// Request::end being set.
+///
+/// What processes say to each other on message queues is no exchange: where there is somebody to tell, it is told
+/// message by message.
 class Assembler {
  public:
   explicit Assembler(Limits limits = {}, CaptureControl* control = nullptr);
@@ -27,7 +31,7 @@ class Assembler {
   Assembler& operator=(const Assembler&) = delete;
   ~Assembler();
 
-  void on(const Event& event, const Emit<ExchangeUpdate>& emit);
+  void on(const Event& event, const Emit<ExchangeUpdate>& emit, const Emit<PeerMessage>& messages = {});
   /// Forgets connections without a sign of life. Nothing else needs a clock.
   void tick(Time now, const Emit<ExchangeUpdate>& emit);
   /// Closes what is open; afterwards there are no connections.

@@ -231,7 +231,9 @@ void Demultiplexer::look(Entry& entry, Direction direction, std::string_view pie
   const std::string_view candidate = prefix.empty() ? piece : std::string_view(joined);
   bool undecided = false;
   for (const Protocol& protocol : protocols()) {
-    const Recognition recognition = protocol.recognise(candidate);
+    Recognition recognition = protocol.recognise(candidate);
+    if (recognition.answer == Recognition::Answer::no && entry.mid_stream && fresh && protocol.recognise_mid_stream)
+      recognition = protocol.recognise_mid_stream(piece);
     if (recognition.answer == Recognition::Answer::need_more) undecided = true;
     if (!accept(entry, direction, protocol, recognition)) continue;
     const std::string held = std::exchange(prefix, {});
@@ -249,11 +251,13 @@ void Demultiplexer::look(Entry& entry, Direction direction, std::string_view pie
 
 bool Demultiplexer::accept(Entry& entry, Direction direction, const Protocol& protocol, Recognition recognition) {
   using Answer = Recognition::Answer;
-  if (recognition.answer != Answer::request && recognition.answer != Answer::response) return false;
-  const bool from_peer = direction == Direction::received;
-  const Role role = (recognition.answer == Answer::request) == from_peer ? Role::server : Role::client;
-  if (entry.context.role == Role::unknown) entry.context.role = role;
-  if (entry.context.role != role) return false;
+  if (recognition.answer == Answer::no || recognition.answer == Answer::need_more) return false;
+  if (recognition.answer != Answer::peer) {
+    const bool from_peer = direction == Direction::received;
+    const Role role = (recognition.answer == Answer::request) == from_peer ? Role::server : Role::client;
+    if (entry.context.role == Role::unknown) entry.context.role = role;
+    if (entry.context.role != role) return false;
+  }
   give_up_prefix(entry, opposite(direction));
   entry.parser = factory_.make(protocol, entry.context);
   entry.phase = Phase::parsing;

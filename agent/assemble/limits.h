@@ -20,6 +20,8 @@ struct Limits {
   std::size_t open_streams = 256;         ///< exchanges open at once on an HTTP/2 connection
   std::size_t gaps = 16;                  ///< kept per exchange; more are counted in gaps_total
   std::size_t message = 1024 * 1024;      ///< one SSE event, NDJSON line or WebSocket message; a longer one is dropped
+  std::size_t peer_message = 4 << 20;     ///< kept of one message between processes; more shows in its length
+  std::size_t peer_messages = 32 << 20;   ///< kept of all that are not complete, likewise
   std::uint64_t decoded = 64ULL << 20;    ///< of one body without its content encoding
   std::uint64_t decoded_ratio = 200;      ///< decoded : encoded, looked at above decoded_floor
   std::uint64_t decoded_floor = 1 << 20;  ///< decoded bytes that are never too many

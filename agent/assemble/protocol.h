@@ -14,6 +14,7 @@
 #include "model/connection.h"
 #include "model/event.h"
 #include "model/exchange.h"
+#include "model/peer_message.h"
 
 namespace inferscope::assemble {
 
@@ -24,9 +25,9 @@ constexpr int index_of(Side side) {
   return static_cast<int>(side);
 }
 
-/// What a protocol says about the first bytes of a stream.
+/// What a protocol says about the first bytes of a stream. Of peers, both sides speak alike.
 struct Recognition {
-  enum class Answer : std::uint8_t { no, need_more, request, response };
+  enum class Answer : std::uint8_t { no, need_more, request, response, peer };
 
   Answer answer = Answer::no;
 };
@@ -89,9 +90,11 @@ class ProtocolParser {
   [[nodiscard]] virtual Drop finished() const = 0;
 };
 
-/// Where the exchanges of a connection go.
+/// Where the exchanges of a connection go, and messages that belong to none.
 struct ExchangeOutput {
-  const Emit<ExchangeUpdate>* emit = nullptr;  ///< of the event being handled
+  const Emit<ExchangeUpdate>* emit = nullptr;   ///< of the event being handled
+  const Emit<PeerMessage>* messages = nullptr;  ///< likewise; may be empty
+  std::size_t held = 0;                         ///< bytes of messages that are not complete, of all connections
 };
 
 /// Where a parser that redacts says which bytes of the current piece may be kept. What nobody keeps is masked.
@@ -112,6 +115,8 @@ struct Protocol {
   Recognition (*recognise)(std::string_view prefix);
   std::unique_ptr<ProtocolParser> (*assemble)(ConnectionContext& context, ExchangeOutput& output);
   std::unique_ptr<ProtocolParser> (*mask)(ConnectionContext& context, MaskOutput& output);
+  /// The same of a transfer on a connection whose beginning was not seen, where that takes more proof. May be null.
+  Recognition (*recognise_mid_stream)(std::string_view transfer) = nullptr;
 };
 
 std::span<const Protocol> protocols();

@@ -15,8 +15,9 @@ namespace inferscope::assemble {
 /// same exchanges in structure, sizes and times. Lengths never change. Masked bytes are 'x'; everything is masked
 /// unless it is known to be structure (see HeadMask, ContentMask, FrameMask and JsonMask for what is).
 ///
-/// Three things do not survive: Request::body_hash, bodies with a content encoding and compressed WebSocket messages
-/// (masked, they cannot be decoded any more and show as gaps), and what stands behind a hole in a JSON body.
+/// Four things do not survive: Request::body_hash, bodies with a content encoding and compressed WebSocket messages
+/// (masked, they cannot be decoded any more and show as gaps), what stands behind a hole in a JSON body, and what is in
+/// the messages of a message queue.
 class Redactor {
  public:
   explicit Redactor(Limits limits = {});

@@ -36,6 +36,7 @@ constexpr Blind blind_spots[] = {
     {"HTTP/2 and gRPC", "bytes and times only"},
     {"32-bit programs' system calls", "none: tracepoints do not fire for them"},
     {"what happens between processes in shared memory", "none in this version"},
+    {"processes that send each other pickled objects", "newer versions of SGLang do not; HTTP is seen as always"},
 };
 
 void print_kernel() {

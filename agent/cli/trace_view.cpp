@@ -51,6 +51,26 @@ std::string phase(const char* name, double from, double to, double total) {
                      fmt::format("@{}", duration(from)));
 }
 
+/// Of the processes behind the server, where they were heard.
+std::string engine_phases(const JsonLine& trace, double total) {
+  const auto queued = trace.number("inferscope.engine.queued");
+  const auto scheduled = trace.number("inferscope.engine.scheduled");
+  const auto first_token = trace.number("inferscope.engine.first_token");
+  const auto last_token = trace.number("inferscope.engine.last_token");
+  std::string out;
+  if (queued && scheduled) out += phase("queue", *queued, *scheduled, total);
+  if (scheduled && first_token) out += phase("prefill", *scheduled, *first_token, total);
+  if (first_token && last_token) out += phase("decode", *first_token, *last_token, total);
+  for (const double at : trace.numbers("inferscope.engine.preempted")) out += phase("preempted", at, at, total);
+  return out;
+}
+
+std::string batch_of(const JsonLine& trace) {
+  const auto mean = trace.number("inferscope.engine.batch_size.mean");
+  if (!mean) return "-";
+  return fmt::format("{:.1f} requests in a step, {} at most", *mean, trace.text("inferscope.engine.batch_size.max"));
+}
+
 }  // namespace
 
 std::string trace_heading() {
@@ -92,6 +112,7 @@ std::string trace_waterfall(std::string_view json, bool colour) {
   const auto first_token = trace.number("inferscope.time_to_first_token");
   const auto tokens = trace.numbers("inferscope.token_times");
   out += phase("request", 0, total, total);
+  out += engine_phases(trace, total);
   if (first_byte) out += phase("first byte", 0, *first_byte, total);
   if (first_token) out += phase("first token", 0, *first_token, total);
   if (first_token && tokens.size() > 1) {
@@ -114,6 +135,14 @@ std::string trace_waterfall(std::string_view json, bool colour) {
   row("HTTP status", trace.text("http.response.status_code"));
   row("error", trace.text("error.type"));
   row("response id", trace.text("gen_ai.response.id"));
+  if (const std::string engine = trace.text("inferscope.engine.name"); engine != "-")
+    row("engine", fmt::format("{} {}{}", engine, trace.text("inferscope.engine.request_id"),
+                              trace.truth("inferscope.engine.complete") ? "" : ", of which messages were missed"));
+  row("steps", trace.text("inferscope.engine.steps"));
+  row("batch", batch_of(trace));
+  row("preemptions", trace.text("inferscope.engine.preemptions"));
+  if (const auto usage = trace.number("inferscope.engine.kv_cache_usage.max"))
+    row("KV cache", fmt::format("{:.0f} % at most", *usage * 100));
   if (!trace.truth("inferscope.complete")) row("incomplete", trace.text("inferscope.lost"));
   return out;
 }

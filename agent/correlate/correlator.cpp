@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "correlate/engine_requests.h"
 #include "correlate/ids.h"
 #include "correlate/links.h"
 #include "correlate/verdict.h"
@@ -38,17 +39,35 @@ void copy_without_times(InferenceCall& to, const InferenceCall& from) {
   to.last_token = from.last_token;
 }
 
+/// What the engine counted is better than counted events, of which one may bring several tokens.
+void complete_usage(RequestTrace& trace) {
+  InferenceCall::Usage& usage = trace.call.usage;
+  if (!trace.engine || !trace.engine->complete) return;
+  if (!usage.input_tokens) usage.input_tokens = trace.engine->prompt_tokens;
+  if (!usage.cached_input_tokens) usage.cached_input_tokens = trace.engine->cached_tokens;
+  const bool counted =
+      usage.source == InferenceCall::CountSource::none || usage.source == InferenceCall::CountSource::events;
+  if (!counted || trace.engine->output_tokens == 0) return;
+  usage.output_tokens = trace.engine->output_tokens;
+  usage.source = InferenceCall::CountSource::engine;
+}
+
 }  // namespace
 
 class Correlator::Impl {
  public:
-  explicit Impl(const Limits& limits) : limits_(limits), links_({limits.links, limits.keep_link}) {}
+  explicit Impl(const Limits& limits)
+      : limits_(limits),
+        links_({limits.links, limits.keep_link}),
+        engine_requests_({.requests = limits.engine_requests}) {}
 
   void on(const Event& event) {
     if (const auto* started = std::get_if<ProcessStarted>(&event.body)) start(*started, event.time);
     if (const auto* exited = std::get_if<ProcessExited>(&event.body)) exit(*exited, event.time);
     if (const auto* clock = std::get_if<ClockSet>(&event.body)) unix_minus_kernel_ns_ = clock->unix_minus_kernel_ns;
   }
+
+  void on(const EngineUpdate& update) { engine_requests_.on(update); }
 
   void on(const CallUpdate& update, const Emit<RequestTrace>& emit) {
     const ExchangeKey key = key_of(update.exchange);
@@ -92,6 +111,8 @@ class Correlator::Impl {
       identify(trace);
       trace.lost = loss_of(trace.exchange, trace.call);
       trace.complete = trace.lost.empty();
+      trace.engine = engine_requests_.find(trace);
+      complete_usage(trace);
       derive_durations(trace);
       place(trace, links_.look_up(key));
       emit(trace);
@@ -112,6 +133,7 @@ class Correlator::Impl {
     stats.held = open_.size();
     return stats;
   }
+  [[nodiscard]] StageStats engine_requests() const { return engine_requests_.stats(); }
   [[nodiscard]] Counters counters() const { return {processes_forgotten_, links_.forgotten()}; }
 
  private:
@@ -181,6 +203,8 @@ class Correlator::Impl {
     trace.outcome = outcome_of(trace.exchange, trace.call);
     trace.lost = loss_of(trace.exchange, trace.call);
     trace.complete = trace.lost.empty();
+    trace.engine = engine_requests_.find(trace);
+    complete_usage(trace);
     derive_durations(trace);
     place(trace, links_.closed(key, update.exchange, update.time));
   }
@@ -239,6 +263,7 @@ class Correlator::Impl {
 
   Limits limits_;
   Links links_;
+  EngineRequests engine_requests_;
   std::unordered_map<ExchangeKey, RequestTrace, ExchangeKeyHash> open_{};
   std::unordered_map<Pid, ProcessIdentity> processes_{};
   std::deque<Exited> exited_{};
@@ -255,6 +280,9 @@ Correlator& Correlator::operator=(Correlator&&) noexcept = default;
 void Correlator::on(const Event& event) {
   impl_->on(event);
 }
+void Correlator::on(const EngineUpdate& update) {
+  impl_->on(update);
+}
 void Correlator::on(const CallUpdate& update, const Emit<RequestTrace>& emit) {
   impl_->on(update, emit);
 }
@@ -270,6 +298,9 @@ StageStats Correlator::stats() const {
 }
 Counters Correlator::counters() const {
   return impl_->counters();
+}
+StageStats Correlator::engine_requests() const {
+  return impl_->engine_requests();
 }
 
 }  // namespace inferscope::correlate

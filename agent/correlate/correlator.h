@@ -9,6 +9,7 @@
 
 #include "core/emit.h"
 #include "core/stage_stats.h"
+#include "model/engine_update.h"
 #include "model/event.h"
 #include "model/inference_call.h"
 #include "model/request_trace.h"
@@ -18,7 +19,8 @@ namespace inferscope::correlate {
 struct Limits {
   std::size_t open_calls = 8192;
   std::size_t processes = 8192;
-  std::size_t links = 32768;                         ///< requests that others may find as their parents
+  std::size_t links = 32768;  ///< requests that others may find as their parents
+  std::size_t engine_requests = 16384;
   Duration keep_process = std::chrono::seconds{30};  ///< after its exit, for calls that close late
   Duration keep_link = std::chrono::seconds{2};      ///< after a request's end
 };
@@ -39,6 +41,8 @@ class Correlator {
 
   /// Processes and the clock; every other event is of no interest here.
   void on(const Event& event);
+  /// What engines say of their requests, of which calls are found again.
+  void on(const EngineUpdate& update);
   /// Emits a call's trace when it is closed.
   void on(const CallUpdate& update, const Emit<RequestTrace>& emit);
   /// The open calls as they are at `now`, in the order of their begin, with the outcome in_flight and without
@@ -52,6 +56,8 @@ class Correlator {
   /// Unit: calls. Dropped: "open call limit", "opened twice".
   [[nodiscard]] StageStats stats() const;
   [[nodiscard]] Counters counters() const;
+  /// Unit: requests of engines, of which calls are found again. Dropped: "limit", "silent".
+  [[nodiscard]] StageStats engine_requests() const;
 
  private:
   class Impl;

@@ -55,6 +55,9 @@ class AttributeWriter {
     for (const std::string& value : values) clean.push_back(clean_text(value));
     out_.push_back({name, std::move(clean)});
   }
+  void numbers(std::string_view name, std::vector<double> values) {
+    if (!values.empty()) out_.push_back({name, std::move(values)});
+  }
   void endpoint(std::string_view address, std::string_view port, const Endpoint& endpoint) {
     text(address, plain_address(endpoint.address));
     if (endpoint.port != 0) number(port, endpoint.port);

@@ -82,6 +82,26 @@ inline constexpr Name engine_predicted_ms = "inferscope.engine.predicted_ms";
 inline constexpr Name engine_predicted_tokens = "inferscope.engine.predicted_tokens";
 inline constexpr Name engine_cached_tokens = "inferscope.engine.cached_tokens";
 
+// What the processes behind the server said; times in seconds from the request's first byte, durations in seconds
+inline constexpr Name queue_time = "inferscope.queue_time";
+inline constexpr Name prefill_time = "inferscope.prefill_time";
+inline constexpr Name decode_time = "inferscope.decode_time";
+inline constexpr Name engine_name = "inferscope.engine.name";
+inline constexpr Name engine_request_id = "inferscope.engine.request_id";
+inline constexpr Name engine_requests = "inferscope.engine.requests";
+inline constexpr Name engine_complete = "inferscope.engine.complete";
+inline constexpr Name engine_queued = "inferscope.engine.queued";
+inline constexpr Name engine_scheduled = "inferscope.engine.scheduled";
+inline constexpr Name engine_first_token = "inferscope.engine.first_token";
+inline constexpr Name engine_last_token = "inferscope.engine.last_token";
+inline constexpr Name engine_preemptions = "inferscope.engine.preemptions";
+inline constexpr Name engine_preempted = "inferscope.engine.preempted";
+inline constexpr Name engine_steps = "inferscope.engine.steps";
+inline constexpr Name engine_batch_mean = "inferscope.engine.batch_size.mean";
+inline constexpr Name engine_batch_max = "inferscope.engine.batch_size.max";
+inline constexpr Name engine_waiting_max = "inferscope.engine.waiting.max";
+inline constexpr Name engine_kv_usage_max = "inferscope.engine.kv_cache_usage.max";
+
 // Findings, decisions, effects
 inline constexpr Name finding_id = "inferscope.finding.id";
 inline constexpr Name finding_kind = "inferscope.finding.kind";

@@ -50,6 +50,11 @@ struct ValueWriter {
     for (const std::string& value : values) write_text(json, value);
     json.EndArray();
   }
+  void operator()(const std::vector<double>& values) const {
+    json.StartArray();
+    for (const double value : values) write_number(json, value);
+    json.EndArray();
+  }
 };
 
 inline void write_attribute(Json& json, const Attribute& attribute) {

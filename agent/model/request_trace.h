@@ -28,6 +28,39 @@ struct ProcessIdentity {
   std::string command_line{};
 };
 
+/// What the processes behind the one that serves a request said of it (model/engine_update.h). Absent is "not seen".
+struct EngineTimes {
+  std::string engine{};        ///< "vllm" …
+  std::string request_id{};    ///< the engine's; of several, the first one's
+  std::uint64_t requests = 0;  ///< of the engine, that the request became: one for each choice or prompt
+  // Of several, from the first to the last of them.
+  std::optional<Time> queued{};  ///< by the engine; else when it was handed over
+  std::optional<Time> scheduled{};
+  std::optional<Time> first_token{};
+  std::optional<Time> last_token{};
+  std::vector<Time> preempted{};  ///< bounded; more are counted in preemptions
+  std::uint64_t preemptions = 0;
+  std::uint64_t steps = 0;      ///< that it took part in; of several, of the one that took part in most
+  std::uint64_t batch_sum = 0;  ///< over the steps: requests in each
+  std::uint64_t batch_max = 0;
+  std::optional<double> kv_usage_max{};        ///< 0 to 1, over its steps
+  std::optional<std::uint64_t> waiting_max{};  ///< requests that waited, over its steps
+  std::optional<std::uint64_t> prompt_tokens{};
+  std::optional<std::uint64_t> cached_tokens{};
+  std::uint64_t output_tokens = 0;
+  bool complete = true;  ///< no message that may have concerned it was missed
+
+  [[nodiscard]] std::optional<Duration> queue_time() const { return between(queued, scheduled); }
+  [[nodiscard]] std::optional<Duration> prefill_time() const { return between(scheduled, first_token); }
+  [[nodiscard]] std::optional<Duration> decode_time() const { return between(first_token, last_token); }
+
+ private:
+  static std::optional<Duration> between(const std::optional<Time>& from, const std::optional<Time>& to) {
+    if (!from || !to || *to < *from) return std::nullopt;
+    return elapsed(*from, *to);
+  }
+};
+
 /// One request as one process served it (role server) or made it (role client), ready to be shown and exported.
 struct RequestTrace {
   TraceId trace_id{};
@@ -47,6 +80,7 @@ struct RequestTrace {
 
   Exchange exchange{};
   InferenceCall call{};
+  std::optional<EngineTimes> engine{};
 
   Outcome outcome = Outcome::in_flight;
   bool complete = true;

@@ -15,6 +15,7 @@
 #include "model/attribute_writer.h"
 #include "model/attributes.h"
 #include "model/text.h"
+#include "model/time_math.h"
 
 namespace inferscope {
 namespace {
@@ -117,6 +118,41 @@ void write_response(const InferenceCall& call, Writer out) {
   out.optional(attribute::engine_cached_tokens, call.engine->cached_tokens);
 }
 
+/// The engine's own counts stand under the names that its API's figures have, where that told none.
+void write_engine(const RequestTrace& trace, Writer out) {
+  if (!trace.engine) return;
+  const EngineTimes& engine = *trace.engine;
+  const auto since_begin = [&trace](const std::optional<Time>& time) {
+    return time ? std::optional<Duration>(elapsed(trace.begin, *time)) : std::nullopt;
+  };
+  out.text(attribute::engine_name, engine.engine);
+  out.text(attribute::engine_request_id, engine.request_id);
+  out.number(attribute::engine_requests, engine.requests);
+  out.flag(attribute::engine_complete, engine.complete);
+  out.seconds(attribute::queue_time, engine.queue_time());
+  out.seconds(attribute::prefill_time, engine.prefill_time());
+  out.seconds(attribute::decode_time, engine.decode_time());
+  out.seconds(attribute::engine_queued, since_begin(engine.queued));
+  out.seconds(attribute::engine_scheduled, since_begin(engine.scheduled));
+  out.seconds(attribute::engine_first_token, since_begin(engine.first_token));
+  out.seconds(attribute::engine_last_token, since_begin(engine.last_token));
+  out.number(attribute::engine_preemptions, engine.preemptions);
+  std::vector<double> preempted;
+  for (const Time time : engine.preempted) preempted.push_back(to_seconds(elapsed(trace.begin, time)));
+  out.numbers(attribute::engine_preempted, std::move(preempted));
+  out.number(attribute::engine_steps, engine.steps);
+  if (engine.steps > 0) {
+    out.number(attribute::engine_batch_mean, static_cast<double>(engine.batch_sum) / static_cast<double>(engine.steps));
+    out.number(attribute::engine_batch_max, engine.batch_max);
+  }
+  out.optional(attribute::engine_waiting_max, engine.waiting_max);
+  out.optional(attribute::engine_kv_usage_max, engine.kv_usage_max);
+  if (trace.call.engine) return;
+  out.optional(attribute::engine_prompt_tokens, engine.prompt_tokens);
+  out.optional(attribute::engine_cached_tokens, engine.cached_tokens);
+  out.number(attribute::engine_predicted_tokens, engine.output_tokens);
+}
+
 void write_call(const RequestTrace& trace, Writer out) {
   const InferenceCall& call = trace.call;
   if (call.operation.empty()) return;
@@ -125,6 +161,7 @@ void write_call(const RequestTrace& trace, Writer out) {
   out.text(attribute::dialect, call.dialect);
   write_request(call.request, out);
   write_response(call, out);
+  write_engine(trace, out);
   out.endpoint(attribute::server_address, attribute::server_port, server_end(trace));
   out.text(attribute::error_type, error_type(trace));
   out.seconds(attribute::gen_ai_response_time_to_first_chunk, trace.time_to_first_event);

@@ -12,7 +12,8 @@
 
 namespace inferscope {
 
-using AttributeValue = std::variant<bool, std::int64_t, double, std::string, std::vector<std::string>>;
+using AttributeValue =
+    std::variant<bool, std::int64_t, double, std::string, std::vector<std::string>, std::vector<double>>;
 
 struct Attribute {
   std::string_view name{};  ///< one of model/attributes.h

@@ -9,6 +9,7 @@ Pipeline::Pipeline(Emit<RequestTrace> traces, Emit<FindingUpdate> findings, Capt
                    const std::vector<interpret::DialectDefinition>& dialects)
     : assembler_({}, control),
       interpreter_({}, dialects),
+      engine_messages_(control),
       detect_([this](ConnectionId connection, std::uint64_t sequence, const std::string& finding) {
         const auto [trace, span] = correlator_.mark(connection, sequence, finding);
         return RequestRef{connection, sequence, trace, span};
@@ -23,13 +24,15 @@ Pipeline::Pipeline(Emit<RequestTrace> traces, Emit<FindingUpdate> findings, Capt
         detect_.on(update, findings_);
         correlator_.on(update, traces_);
       }),
-      exchanges_([this](const ExchangeUpdate& update) { interpreter_.on(update, calls_); }) {}
+      exchanges_([this](const ExchangeUpdate& update) { interpreter_.on(update, calls_); }),
+      engines_([this](const EngineUpdate& update) { correlator_.on(update); }),
+      messages_([this](const PeerMessage& message) { engine_messages_.on(message, engines_); }) {}
 
 void Pipeline::on(const Event& event) {
   // Processes and the clock first: what they tell belongs to the calls that this very event may close.
   correlator_.on(event);
   detect_.on(event, findings_);
-  assembler_.on(event, exchanges_);
+  assembler_.on(event, exchanges_, messages_);
 }
 
 void Pipeline::tick(Time settled) {
@@ -49,7 +52,9 @@ void Pipeline::in_flight(Time now, const Emit<RequestTrace>& emit) const {
 std::map<std::string, StageStats> Pipeline::stats() const {
   return {{"assemble (bytes)", assembler_.stats()},
           {"interpret (exchanges)", interpreter_.stats()},
+          {"interpret (engine messages)", engine_messages_.stats()},
           {"correlate (calls)", correlator_.stats()},
+          {"correlate (engine requests)", correlator_.engine_requests()},
           {"detect (findings)", detect_.stats()}};
 }
 

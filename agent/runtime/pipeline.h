@@ -9,6 +9,7 @@
 #include "core/stage_stats.h"
 #include "correlate/correlator.h"
 #include "detect/detect.h"
+#include "interpret/engine_messages.h"
 #include "interpret/interpreter.h"
 #include "model/capture_control.h"
 #include "model/event.h"
@@ -38,12 +39,15 @@ class Pipeline {
  private:
   assemble::Assembler assembler_;
   interpret::Interpreter interpreter_;
+  interpret::EngineMessages engine_messages_;
   correlate::Correlator correlator_{};
   detect::Detect detect_;
   Emit<FindingUpdate> findings_;
   Emit<RequestTrace> traces_;
   Emit<CallUpdate> calls_;
   Emit<ExchangeUpdate> exchanges_;
+  Emit<EngineUpdate> engines_;
+  Emit<PeerMessage> messages_;
 };
 
 }  // namespace inferscope::runtime

@@ -30,6 +30,10 @@ struct ValueWriter {
     auto& array = *out.mutable_array_value();
     for (const std::string& value : values) array.add_values()->set_string_value(value);
   }
+  void operator()(const std::vector<double>& values) const {
+    auto& array = *out.mutable_array_value();
+    for (const double value : values) array.add_values()->set_double_value(value);
+  }
 };
 
 inline void add(Fields& fields, std::string_view name, const AttributeValue& value) {

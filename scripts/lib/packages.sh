@@ -2,8 +2,10 @@
 # Installs what building and testing need from the distribution's packages: Debian 12 or later, Ubuntu 24.04 or later.
 BUILD_PACKAGES=(g++ cmake ninja-build pkg-config clang llvm python3 git ca-certificates
   libbpf-dev libelf-dev zlib1g-dev libzstd-dev libbrotli-dev protobuf-compiler libprotobuf-dev libyaml-cpp-dev
-  libnghttp2-dev libcapstone-dev libcli11-dev libspdlog-dev libfmt-dev rapidjson-dev libevent-dev libssl-dev libsqlite3-dev libgtest-dev linux-libc-dev)
-TEST_PACKAGES=(clang-format clang-tidy curl gnutls-bin golang-go iproute2 libgrpc++-dev protobuf-compiler-grpc nghttp2-client openssl procps python3-fastapi python3-pycurl python3-uvicorn liburing-dev)
+  libnghttp2-dev libcapstone-dev libcli11-dev libspdlog-dev libfmt-dev rapidjson-dev libevent-dev libssl-dev libsqlite3-dev
+  libgtest-dev libmsgpack-cxx-dev linux-libc-dev)
+TEST_PACKAGES=(clang-format clang-tidy curl gnutls-bin golang-go iproute2 libgrpc++-dev protobuf-compiler-grpc nghttp2-client
+  openssl procps python3-fastapi python3-msgpack python3-pycurl python3-uvicorn python3-zmq liburing-dev)
 
 install_packages() { # package…
   local missing=()

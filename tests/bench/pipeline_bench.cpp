@@ -10,6 +10,7 @@
 #include "runtime/pipeline.h"
 #include "tests/bench/statistics.h"
 #include "tests/support/http2_peers.h"
+#include "tests/support/zmtp_frames.h"
 
 namespace inferscope {
 namespace {
@@ -161,6 +162,26 @@ std::size_t add_http2_streams(Script& script, int connections, int at_once, int 
   return frames;
 }
 
+/// What vLLM's engine tells its server of each step: of so many requests at once, a token each.
+void add_engine_steps(Script& script, int steps, int batch) {
+  using namespace test;
+  const std::string stats =
+      packed_map({packed_text("num_running_reqs"), packed_number(32), packed_text("num_waiting_reqs"), packed_number(2),
+                  packed_text("kv_cache_usage"), packed_real(0.5)});
+  script.open(1);
+  script.move(Direction::received, zmtp_greeting() + zmtp_ready());
+  for (int i = 0; i < steps; ++i) {
+    std::vector<std::string> outputs;
+    for (int j = 0; j < batch; ++j) {
+      const std::string id = fmt::format("chatcmpl-0123456789abcdef0123456789ab{:04x}", j);
+      outputs.push_back(packed_array({packed_text(id), packed_array({packed_number(70000)})}));
+    }
+    script.move(Direction::received,
+                zmtp_message({packed_array({packed_number(0), packed_array(outputs), stats, packed_real(1.0)})}));
+  }
+  script.close();
+}
+
 void measure(const char* what, const Script& script, double items, std::size_t traces_expected) {
   std::vector<double> rates;
   for (int round = 0; round < rounds; ++round) {
@@ -197,4 +218,7 @@ int main() {
   Script interleaved;
   const std::size_t frames = add_http2_streams(interleaved, 60, 8, 100);
   measure("HTTP/2 frames (8 streams of tokens a connection)", interleaved, static_cast<double>(frames), 480);
+  Script engine;
+  add_engine_steps(engine, 4'000, 32);
+  measure("tokens in an engine's messages (32 requests in a step)", engine, 128'000, 0);
 }

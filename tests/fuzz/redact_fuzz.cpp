@@ -9,6 +9,7 @@
 #include "assemble/assembler.h"
 #include "assemble/http2_reader.h"
 #include "assemble/redact.h"
+#include "assemble/zmtp_reader.h"
 #include "tests/fuzz/fuzz_events.h"
 #include "tests/support/exchange_log.h"
 
@@ -48,11 +49,14 @@ bool has_content_encoding(const test::ExchangeLog& log) {
   return false;
 }
 
-/// What the mask of HTTP/2 loses is told in http2_mask.h.
-bool may_be_http2(const std::vector<Event>& events) {
+/// What the mask of HTTP/2 loses is told in http2_mask.h. Messages that prove what a connection without a beginning is
+/// do not when they are masked.
+bool may_differ(const std::vector<Event>& events) {
+  constexpr auto no = assemble::Recognition::Answer::no;
   return std::any_of(events.begin(), events.end(), [](const Event& event) {
     const auto* transfer = std::get_if<Transfer>(&event.body);
-    return transfer && assemble::http2::recognise(transfer->head).answer != assemble::Recognition::Answer::no;
+    return transfer && (assemble::http2::recognise(transfer->head).answer != no ||
+                        assemble::zmtp::recognise_mid_stream(transfer->head).answer != no);
   });
 }
 
@@ -65,7 +69,7 @@ void replay_is_the_same(const test::Script& script) {
   StageStats stats_is;
   assemble_all(script.events(), script.now(), was, stats_was);
   assemble_all(masked, script.now(), is, stats_is);
-  if (may_be_http2(script.events())) return;
+  if (may_differ(script.events())) return;
   test::require(stats_was.dropped == stats_is.dropped && stats_was.out == stats_is.out);
   test::require(was.closed().size() == is.closed().size());
   for (std::size_t i = 0; i < was.closed().size(); ++i) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "tests/support/script.h"
+#include "tests/support/zmtp_frames.h"
 
 namespace inferscope::test {
 
@@ -173,6 +174,47 @@ inline void in_flight_at_the_end(Script& script) {
   stream(connection, 2);
 }
 
+/// What the engine says of one request in a step, by the kernel's clock in seconds.
+inline std::string step_event(std::uint32_t type, double at) {
+  return packed_map({packed_text("type"), packed_number(type), packed_text("timestamp"), packed_real(at)});
+}
+inline std::string output(std::string_view id, const std::vector<std::string>& events, const std::string& finish) {
+  return packed_array({packed_text(id), packed_array({packed_number(7)}), packed_nil, packed_nil, packed_nil, finish,
+                       packed_nil, packed_array(events)});
+}
+
+inline void engine_steps(Script& script) {
+  begin(script);
+  auto to_engine = script.open({.pid = 100, .fd = 8, .role = Role::server, .local = {.family = Family::unix_stream}});
+  auto from_engine = script.open({.pid = 100, .fd = 9, .role = Role::server, .local = {.family = Family::unix_stream}});
+  for (auto* connection : {&to_engine, &from_engine})
+    connection->sent(zmtp_greeting()).received(zmtp_greeting() + zmtp_ready());
+  auto connection = script.open(served());
+  connection.received(post("/v1/chat/completions", stream_request)).sent(stream_head);
+  const std::string id = "chatcmpl-1-0123abcd";
+  to_engine.sent(
+      zmtp_message({std::string(1, '\0'), packed_array({packed_text(id), packed_array({packed_number(1)})})}));
+  const auto now = [&script] { return static_cast<double>(to_ns(script.now())) * 1e-9; };
+  const auto step = [&](const std::vector<std::string>& outputs) {
+    const std::string stats =
+        packed_map({packed_text("num_running_reqs"), packed_number(2), packed_text("num_waiting_reqs"),
+                    packed_number(1), packed_text("kv_cache_usage"), packed_real(0.5)});
+    from_engine.received(
+        zmtp_message({packed_array({packed_number(0), packed_array(outputs), stats, packed_real(now())})}));
+  };
+  const double begun = now();
+  connection.wait(std::chrono::milliseconds(60));
+  step({output("chatcmpl-2", {}, packed_nil),
+        output(id, {step_event(1, begun + 0.002), step_event(2, begun + 0.022)}, packed_nil)});
+  connection.sent(token("xx")).wait(std::chrono::milliseconds(30));
+  step({output("chatcmpl-2", {}, packed_number(1)),
+        output(id, {step_event(3, begun + 0.07), step_event(2, begun + 0.08)}, packed_nil)});
+  connection.sent(token("xx")).wait(std::chrono::milliseconds(10));
+  step({output(id, {}, packed_number(0))});
+  connection.sent(token("xx") + chunk("data: [DONE]\n\n") + "0\r\n\r\n").closed();
+  script.exited(100);
+}
+
 }  // namespace scenario
 
 inline const std::vector<Scenario>& scenarios() {
@@ -188,6 +230,8 @@ inline const std::vector<Scenario>& scenarios() {
       {"killed_server", "The server is killed in the middle of a stream.", killed_server},
       {"mid_stream", "The agent starts in the middle of a response; the next request is whole.", mid_stream},
       {"cut_content", "A long prompt of which only the ends were captured, answered by 503.", cut_content},
+      {"engine_steps", "A request and what the engine behind the server said of it: queued, scheduled, preempted.",
+       engine_steps},
       {"in_flight_at_the_end", "The recording ends before the stream does.", in_flight_at_the_end},
   };
   return all;

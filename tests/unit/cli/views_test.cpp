@@ -153,6 +153,32 @@ TEST_F(Views, WaterfallHasABarForEachPhase) {
   EXPECT_NE(text.find("  output tokens          3\n"), std::string::npos) << text;
 }
 
+TEST_F(Views, WaterfallOfAnEngine) {
+  auto trace = test::chat_trace();
+  const auto at = [&trace](int ms) { return trace.begin + std::chrono::milliseconds(ms); };
+  trace.engine = EngineTimes{.engine = "vllm", .request_id = "chatcmpl-1", .requests = 1};
+  trace.engine->queued = at(0);
+  trace.engine->scheduled = at(10);
+  trace.engine->first_token = at(20);
+  trace.engine->last_token = at(60);
+  trace.engine->preempted = {at(40)};
+  trace.engine->preemptions = 1;
+  trace.engine->steps = 2;
+  trace.engine->batch_sum = 5;
+  trace.engine->batch_max = 3;
+  trace.engine->kv_usage_max = 0.25;
+  const std::string text = trace_waterfall(to_json(trace, true), false);
+  for (const char* line :
+       {"  queue        |=====     ", "  prefill      |     =====     ",
+        "  decode       |          ====================     ", "  preempted    |                    =     ",
+        "  engine                 vllm chatcmpl-1\n", "  batch                  2.5 requests in a step, 3 at most\n",
+        "  preemptions            1\n", "  KV cache               25 % at most\n"})
+    EXPECT_NE(text.find(line), std::string::npos) << line << text;
+  trace.engine->complete = false;
+  EXPECT_NE(trace_waterfall(to_json(trace), false).find("chatcmpl-1, of which messages were missed"),
+            std::string::npos);
+}
+
 TEST_F(Views, WaterfallOfOddTimes) {
   auto trace = test::chat_trace();
   trace.end = trace.begin;

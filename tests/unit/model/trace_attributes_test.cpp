@@ -76,6 +76,38 @@ TEST(TraceAttributes, OfAServer) {
   EXPECT_EQ(find(attributes.call, "gen_ai.request.choice.count"), nullptr);
 }
 
+TEST(TraceAttributes, OfAnEngine) {
+  RequestTrace trace = chat_trace();
+  EXPECT_EQ(find(attributes_of(trace).call, "inferscope.engine.name"), nullptr);
+  const auto at = [](std::int64_t ms) { return Time{std::chrono::milliseconds(ms)}; };
+  trace.begin = at(1000);
+  trace.engine = EngineTimes{.engine = "vllm", .request_id = "chatcmpl-1", .requests = 1};
+  trace.engine->steps = 4;
+  trace.engine->batch_sum = 10;
+  trace.engine->batch_max = 3;
+  trace.engine->queued = at(1001);
+  trace.engine->scheduled = at(1011);
+  trace.engine->preempted = {at(1500)};
+  trace.engine->preemptions = 1;
+  trace.engine->prompt_tokens = 7;
+  const TraceAttributes attributes = attributes_of(trace);
+  EXPECT_EQ(value<std::string>(attributes.call, "inferscope.engine.request_id"), "chatcmpl-1");
+  EXPECT_EQ(value<double>(attributes.call, "inferscope.queue_time"), 0.01);
+  EXPECT_EQ(value<double>(attributes.call, "inferscope.engine.queued"), 0.001);
+  EXPECT_EQ(value<double>(attributes.call, "inferscope.engine.batch_size.mean"), 2.5);
+  EXPECT_EQ(value<std::int64_t>(attributes.call, "inferscope.engine.batch_size.max"), 3);
+  EXPECT_EQ(value<std::vector<double>>(attributes.call, "inferscope.engine.preempted"), std::vector<double>{0.5});
+  EXPECT_EQ(value<bool>(attributes.call, "inferscope.engine.complete"), true);
+  EXPECT_EQ(value<std::int64_t>(attributes.call, "inferscope.engine.prompt_tokens"), 7);
+  for (const char* absent : {"inferscope.prefill_time", "inferscope.decode_time", "inferscope.engine.first_token",
+                             "inferscope.engine.kv_cache_usage.max"})
+    EXPECT_EQ(find(attributes.call, absent), nullptr) << absent;
+
+  trace.call.engine = InferenceCall::EngineTimings{};
+  trace.call.engine->prompt_tokens = 8;  // the API's own word
+  EXPECT_EQ(value<std::int64_t>(attributes_of(trace).call, "inferscope.engine.prompt_tokens"), 8);
+}
+
 TEST(TraceAttributes, MappedAddressesArePlain) {
   RequestTrace trace = chat_trace();
   trace.connection.remote = {Family::ipv6, "::ffff:10.0.0.9", 50000};

@@ -9,6 +9,7 @@
 #include "model/trace_json.h"
 #include "runtime/status_json.h"
 #include "tests/support/script.h"
+#include "tests/support/zmtp_frames.h"
 
 namespace inferscope::runtime {
 namespace {
@@ -126,6 +127,48 @@ TEST(Pipeline, WhatIsOpenIsInFlightThenEnds) {
   ASSERT_EQ(traces.size(), 1u);
   EXPECT_FALSE(traces[0].complete);
   EXPECT_EQ(traces[0].span_id, open[0].span_id);
+}
+
+TEST(Pipeline, AnEnginesMessagesBecomePartOfTheRequest) {
+  using namespace test;
+  Script script;
+  auto http = script.open({.role = Role::server});
+  auto to_engine = script.open({.role = Role::server});
+  auto from_engine = script.open({.role = Role::server});
+  for (auto* stream : {&to_engine, &from_engine})
+    stream->sent(zmtp_greeting()).received(zmtp_greeting() + zmtp_ready());
+  const std::string question = R"({"model":"m","stream":true})";
+  http.received("POST /v1/chat/completions HTTP/1.1\r\nContent-Length: " + std::to_string(question.size()) +
+                "\r\n\r\n" + question);
+  to_engine.sent(zmtp_message(
+      {std::string(1, '\0'), packed_array({packed_text("chatcmpl-7-0123abcd"), packed_array({packed_number(1)})})}));
+  const auto step = [&](const std::string& finish) {
+    from_engine.received(zmtp_message(
+        {packed_array({packed_number(0),
+                       packed_array({packed_array({packed_text("chatcmpl-7-0123abcd"), packed_array({packed_number(1)}),
+                                                   packed_nil, packed_nil, packed_nil, finish}),
+                                     packed_array({packed_text("chatcmpl-8"), packed_array({packed_number(1)})})})})}));
+  };
+  http.sent("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n");
+  step(packed_nil);
+  const std::string event = "data: {\"id\":\"chatcmpl-7\",\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n";
+  http.sent("41\r\n" + event + "\r\n");
+  ASSERT_EQ(event.size(), 0x41U);
+  step(packed_number(0));
+  http.sent("0\r\n\r\n");
+  std::vector<RequestTrace> traces;
+  Pipeline pipeline([&traces](const RequestTrace& trace) { traces.push_back(trace); });
+  for (const Event& event_of : script.events()) pipeline.on(event_of);
+  expect_balanced(pipeline, "at the end");
+  ASSERT_EQ(traces.size(), 1U);
+  EXPECT_EQ(traces[0].outcome, Outcome::ok);
+  ASSERT_TRUE(traces[0].engine);
+  EXPECT_EQ(traces[0].engine->steps, 2U);
+  EXPECT_EQ(traces[0].engine->batch_sum, 4U);
+  EXPECT_EQ(traces[0].engine->output_tokens, 2U);
+  EXPECT_TRUE(traces[0].engine->complete);
+  EXPECT_EQ(pipeline.stats().at("interpret (engine messages)").out, 3U);
+  EXPECT_EQ(pipeline.stats().at("correlate (engine requests)").in, 2U);
 }
 
 TEST(StatusJson, TellsEverything) {

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+// SGLang since it writes MessagePack: its tokenizer manager (which serves HTTP), scheduler and detokenizer. Messages
+// are msgspec structures as arrays that begin with the structure's name. Of a batch, each value is a column with an
+// element for each request; which column is which is told by what it holds.
+//   manager → scheduler: ["TokenizedGenerateReqInput", rid, …], ["BatchTokenizedGenerateReqInput", rids, …, [request,
+//   …]],
+//                        ["AbortReq", rid, …]
+//   → manager: ["BatchStrOutput" or "BatchTokenIDOutput", rids, …, finished_reasons, …, prompt_tokens,
+//   [reasoning_tokens,]
+//               completion_tokens, cached_tokens, …]
+// No times are told but by when a message moves.
+#include <vector>
+
+#include "interpret/engines.h"
+
+namespace inferscope::interpret {
+namespace {
+
+using Kind = Packed::Kind;
+using Event = EngineUpdate::Event;
+
+bool is_request(std::string_view name) {
+  return name == "TokenizedGenerateReqInput" || name == "BatchTokenizedGenerateReqInput" ||
+         name == "TokenizedEmbeddingReqInput" || name == "BatchTokenizedEmbeddingReqInput";
+}
+
+bool is_batch(std::string_view name) {
+  return name == "BatchStrOutput" || name == "BatchTokenIDOutput" || name == "BatchEmbeddingOutput";
+}
+
+void note(EngineUpdate& update, const Packed* id, Event event) {
+  if (!is_request_id(id)) return;
+  EngineUpdate::Request& request = update.requests.emplace_back();
+  request.id = id->content;
+  request.occurrences.push_back({event, update.time});
+}
+
+/// One id, or a list of them.
+bool read_ids(const Packed* ids, const PackedReader& reader, EngineUpdate& update, Event event) {
+  if (ids == nullptr) return false;
+  if (ids->is(Kind::array)) {
+    for (const Packed* id = reader.first(*ids); id != nullptr; id = reader.next(*id)) note(update, id, event);
+  } else {
+    note(update, ids, event);
+  }
+  return !update.requests.empty();
+}
+
+bool is_column_of(const Packed& value, std::uint32_t rows, const PackedReader& reader, bool (*fits)(const Packed&)) {
+  if (!value.is(Kind::array) || value.size != rows) return false;
+  for (const Packed* one = reader.first(value); one != nullptr; one = reader.next(*one))
+    if (!fits(*one)) return false;
+  return true;
+}
+
+/// Of each request nothing, or {"type": "stop", …}.
+void read_finished(const Packed& column, const PackedReader& reader, EngineUpdate& update) {
+  auto request = update.requests.begin();
+  for (const Packed* reason = reader.first(column); reason != nullptr && request != update.requests.end();
+       reason = reader.next(*reason), ++request)
+    if (reason->is(Kind::map)) request->finished = true;
+}
+
+struct Counts {
+  const Packed* prompt = nullptr;
+  const Packed* generated = nullptr;
+  const Packed* cached = nullptr;
+};
+
+void read_counts(const Counts& columns, const PackedReader& reader, EngineUpdate& update) {
+  const auto read_column = [&](const Packed* column, std::optional<std::uint64_t> EngineUpdate::Request::*count) {
+    if (column == nullptr || column->size != update.requests.size()) return;
+    const Packed* one = reader.first(*column);
+    for (auto request = update.requests.begin(); request != update.requests.end() && one != nullptr;
+         ++request, one = reader.next(*one))
+      (*request).*count = count_of(*one);
+  };
+  read_column(columns.prompt, &EngineUpdate::Request::prompt_tokens);
+  read_column(columns.generated, &EngineUpdate::Request::tokens_so_far);
+  read_column(columns.cached, &EngineUpdate::Request::cached_tokens);
+}
+
+bool read_rids(const Packed* rids, const PackedReader& reader, EngineUpdate& update) {
+  if (rids == nullptr || !rids->is(Kind::array) || rids->size == 0) return false;
+  for (const Packed* id = reader.first(*rids); id != nullptr; id = reader.next(*id)) {
+    if (!is_request_id(id)) return false;
+    update.requests.push_back({.id = id->content, .in_step = true});
+  }
+  update.step = EngineUpdate::Step{.size = rids->size};
+  return true;
+}
+
+void read_columns(const Packed& rids, const PackedReader& reader, EngineUpdate& update) {
+  constexpr std::size_t least_counts = 3;
+  constexpr std::size_t most_counts = 4;
+  const auto is_reason = [](const Packed& value) { return value.is(Kind::nil) || value.is(Kind::map); };
+  const auto is_count = [](const Packed& value) { return value.is(Kind::integer); };
+  bool finished_seen = false;
+  std::vector<const Packed*> counts;
+  // The first row of columns of counts that is long enough; positions in texts are counts, too, but stand alone.
+  for (const Packed* value = reader.next(rids); value != nullptr; value = reader.next(*value)) {
+    if (counts.size() < most_counts && is_column_of(*value, rids.size, reader, is_count)) {
+      counts.push_back(value);
+      continue;
+    }
+    if (counts.size() >= least_counts) break;
+    counts.clear();
+    // The column before it is of names, which may all be missing.
+    if (finished_seen || !is_column_of(*value, rids.size, reader, is_reason)) continue;
+    read_finished(*value, reader, update);
+    for (const Packed* one = reader.first(*value); one != nullptr; one = reader.next(*one))
+      finished_seen = finished_seen || one->is(Kind::map);
+  }
+  // Tokens of reasoning may stand behind those of the prompt.
+  if (counts.size() >= least_counts)
+    read_counts({counts[0], counts[counts.size() - 2], counts[counts.size() - 1]}, reader, update);
+}
+
+bool read_array(std::string_view name, const Packed& ids, const PackedReader& reader, EngineUpdate& update) {
+  if (is_request(name)) return read_ids(&ids, reader, update, Event::added);
+  if (name == "AbortReq") return read_ids(&ids, reader, update, Event::aborted);
+  if (!is_batch(name) || !read_rids(&ids, reader, update)) return false;
+  read_columns(ids, reader, update);
+  return true;
+}
+
+bool read_map(std::string_view name, const Packed& root, const PackedReader& reader, EngineUpdate& update) {
+  const Packed* rids = reader.member(root, "rids");
+  const bool one = rids == nullptr || rids->is(Kind::nil);
+  if (is_request(name)) return read_ids(one ? reader.member(root, "rid") : rids, reader, update, Event::added);
+  if (name == "AbortReq") return read_ids(reader.member(root, "rid"), reader, update, Event::aborted);
+  if (!is_batch(name) || !read_rids(rids, reader, update)) return false;
+  if (const Packed* finished = reader.member(root, "finished_reasons")) read_finished(*finished, reader, update);
+  read_counts({reader.member(root, "prompt_tokens"), reader.member(root, "completion_tokens"),
+               reader.member(root, "cached_tokens")},
+              reader, update);
+  return true;
+}
+
+bool read(const PeerMessage& /*message*/, const Packed& root, const PackedReader& reader, EngineUpdate& update) {
+  if (root.is(Kind::map)) return read_map(reader.text_member(root, "type"), root, reader, update);
+  const Packed* name = reader.first(root);
+  const Packed* ids = name != nullptr && name->is(Kind::text) ? reader.next(*name) : nullptr;
+  return ids != nullptr && read_array(name->content, *ids, reader, update);
+}
+
+}  // namespace
+
+const Engine sglang_engine{"sglang", read};
+
+}  // namespace inferscope::interpret
