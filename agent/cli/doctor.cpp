@@ -32,8 +32,7 @@ struct Blind {
 };
 constexpr Blind blind_spots[] = {
     {"content of io_uring transfers", "lengths and times are counted; such requests are marked incomplete"},
-    {"TLS in stripped programs; Go, Java, rustls", "bytes and times only; read the plain side of a proxy on this host"},
-    {"HTTP/2 and gRPC", "bytes and times only"},
+    {"TLS of Java, rustls and stripped BoringSSL", "bytes and times only; read the plain side of a proxy on this host"},
     {"32-bit programs' system calls", "none: tracepoints do not fire for them"},
     {"what happens between processes in shared memory", "none in this version"},
     {"processes that send each other pickled objects", "newer versions of SGLang do not; HTTP is seen as always"},

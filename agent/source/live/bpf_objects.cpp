@@ -41,7 +41,7 @@ constexpr std::array embedded_objects{
     Embedded{"socket", "what is sent and received on TCP and unix stream sockets", bpf_socket_begin, bpf_socket_end},
     Embedded{"uring", "length and time of io_uring transfers (their content is not visible)", bpf_uring_begin,
              bpf_uring_end, false},
-    Embedded{"tls", "plaintext of OpenSSL, BoringSSL and GnuTLS", bpf_tls_begin, bpf_tls_end, false},
+    Embedded{"tls", "plaintext of OpenSSL, BoringSSL, GnuTLS and Go", bpf_tls_begin, bpf_tls_end, false},
 };
 
 std::string error_text(int error) {
