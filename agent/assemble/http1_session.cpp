@@ -132,6 +132,9 @@ BodyKind Session::response_head(const Head& head) {
     response_opened(head, informational_);
   }
   if (to_http2) {
+    // What came of the client's before the answer is of the other protocol.
+    bool& in_sync = context_.in_sync[index_of(context_.request_direction())];
+    in_sync = in_sync && request_.between_messages();
     request_.abandon(Drop::after_upgrade);
     pending_.clear();
     http2_ = http2_opened();

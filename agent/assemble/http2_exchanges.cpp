@@ -28,10 +28,12 @@ struct Fields {
 
 class Exchanges final : public Session {
  public:
-  Exchanges(ConnectionContext& context, ExchangeOutput& output) : Session(context), output_(output) {}
+  Exchanges(ConnectionContext& context, ExchangeOutput& output)
+      : Session(context), output_(output), first_sequence_(context.first_sequence) {}
 
   void add_first(std::unique_ptr<OpenExchange> open) {
     newest_ = 1;
+    first_sequence_ = open->exchange.sequence;
     open->read_by([this](Side side) { return reader(side).position(); });
     open->exchange.version = "2";
     streams_.emplace(newest_, Stream{.open = std::move(open), .request_done = true});
@@ -74,6 +76,7 @@ class Exchanges final : public Session {
   void close_all(Ending ending);
 
   ExchangeOutput& output_;
+  std::uint64_t first_sequence_;  ///< of stream 1
   Streams streams_{};
   std::unique_ptr<OpenExchange> spare_{};  ///< kept for its memory
   StreamId newest_ = 0;                    ///< of the client's streams
@@ -138,7 +141,7 @@ void Exchanges::request_head(StreamId stream, bool good) {
   made.open->begin(begun_[index_of(Side::request)]);
   Exchange& exchange = made.open->exchange;
   exchange.version = "2";
-  exchange.sequence = context().first_sequence + (stream - 1) / 2;
+  exchange.sequence = first_sequence_ + (stream - 1) / 2;
   exchange.request.method = std::move(fields_.method);
   exchange.request.target = std::move(fields_.path);
   exchange.request.headers = std::move(fields_.headers);

@@ -160,6 +160,8 @@ std::vector<Place> places_of(const std::vector<std::string_view>& names, const E
 
 void find_at(const std::vector<Place>& places, const ElfFile& file, const FileRange& symbols, ElfFunctions& found) {
   constexpr std::size_t at_once = block / sizeof(Elf64_Sym);
+  constexpr std::size_t looked_at_most = 4096;  // that have the names and are no functions
+  std::size_t looked_at = 0;
   const std::uint64_t count = symbols.size / sizeof(Elf64_Sym);
   for (std::uint64_t at = 0; at < count;) {
     const auto table = file.table_at<Elf64_Sym>(symbols.offset + at * sizeof(Elf64_Sym), count - at, at_once);
@@ -168,7 +170,8 @@ void find_at(const std::vector<Place>& places, const ElfFile& file, const FileRa
       if (ELF64_ST_TYPE(symbol.st_info) != STT_FUNC) continue;
       const auto place = std::lower_bound(places.begin(), places.end(), symbol.st_name,
                                           [](const Place& one, std::uint64_t offset) { return one.offset < offset; });
-      if (place == places.end() || place->offset != symbol.st_name) continue;
+      if (place == places.end() || place->offset != symbol.st_name || found.contains(place->name)) continue;
+      if (++looked_at > looked_at_most) return;
       if (const auto function = function_of(file, symbol)) found.emplace(place->name, *function);
     }
     at += table.size();

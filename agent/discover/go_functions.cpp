@@ -9,25 +9,31 @@
 #include <map>
 #include <string>
 
+#include "discover/byte_search.h"
+
 namespace inferscope::discover {
 namespace {
 
 constexpr std::size_t block = 256u << 10;
+constexpr std::uint64_t table_read = 256u << 20;  // bytes
 constexpr std::uint64_t names_read = 128u << 20;  // bytes
 constexpr std::uint64_t functions_read = 4u << 20;
 constexpr std::uint64_t relocations_read = 4u << 20;
 constexpr std::array section_names{".gopclntab", ".data.rel.ro.gopclntab"};  // the second of executables at any address
 
-/// Values that are asked for in rising order, mostly; reads a block at a time.
+/// Values that are asked for in rising order, mostly; reads a block at a time, and no more than some times all.
 class Window {
  public:
-  Window(const ElfFile& file, FileRange range) : file_(file), range_(range) {}
+  Window(const ElfFile& file, FileRange range)
+      : file_(file), range_(range), left_(4 * (std::min(range.size, table_read) + block)) {}
 
-  /// Nothing beyond the range.
+  /// Nothing beyond the range, or if too much was read.
   template <class T>
   std::optional<T> at(std::uint64_t place) {
     if (place > range_.size || range_.size - place < sizeof(T)) return std::nullopt;
     if (place < begin_ || place - begin_ + sizeof(T) > bytes_.size()) {
+      if (left_ < block) return std::nullopt;
+      left_ -= block;
       begin_ = place;
       bytes_ = file_.table_at<std::byte>(range_.offset + place, range_.size - place, block);
       if (bytes_.size() < sizeof(T)) return std::nullopt;
@@ -40,6 +46,7 @@ class Window {
  private:
   const ElfFile& file_;
   FileRange range_;
+  std::uint64_t left_;
   std::uint64_t begin_ = 0;
   std::vector<std::byte> bytes_{};
 };
@@ -84,31 +91,21 @@ std::optional<Header> read_header(Window& table) {
   }
 }
 
-/// The names' places, of those that are there: each is found where it begins behind another one's end.
+/// The names' places, of those that are there: each between other ones' ends.
 std::map<std::uint64_t, std::string_view> places_of(const std::vector<std::string_view>& names, const ElfFile& file,
                                                     FileRange texts) {
+  std::vector<std::string> whole;
+  for (const std::string_view name : names) whole.push_back('\0' + std::string(name) + '\0');
+  const ByteSearch search({whole.begin(), whole.end()});
+  texts.size = std::min(texts.size, names_read);
+  BlockReader blocks(file, texts, search.longest() - 1);
   std::map<std::uint64_t, std::string_view> found;
-  std::size_t longest = 0;
-  for (const std::string_view name : names) longest = std::max(longest, name.size());
-  const std::size_t overlap = longest + 2;  // with the ends before and behind
-  std::vector<char> buffer(block + overlap);
-  std::size_t kept = 1;  // as if a name had ended before the first
-  const std::uint64_t size = std::min(texts.size, names_read);
-  for (std::uint64_t at = 0; at < size && found.size() < names.size();) {
-    const auto wanted = static_cast<std::size_t>(std::min<std::uint64_t>(block, size - at));
-    const std::size_t got =
-        file.read(texts.offset + at, std::as_writable_bytes(std::span(buffer).subspan(kept, wanted)));
-    const std::string_view text(buffer.data(), kept + got);
-    for (const std::string_view name : names) {
-      const std::string whole = std::string(1, '\0') + std::string(name) + '\0';
-      if (const std::size_t hit = text.find(whole); hit != std::string_view::npos)
-        found.try_emplace(at + hit + 1 - kept, name);
-    }
-    if (got < wanted) break;
-    at += got;
-    const std::size_t keep = std::min(overlap, text.size());
-    std::copy(text.end() - static_cast<std::ptrdiff_t>(keep), text.end(), buffer.begin());
-    kept = keep;
+  std::vector<ByteSearch::Place> places;
+  while (const auto part = blocks.next()) {
+    places.clear();
+    search.find(part->bytes, part->offset - texts.offset, places);
+    for (const ByteSearch::Place& place : places) found.try_emplace(place.offset + 1, names[place.text]);
+    if (found.size() >= names.size()) break;
   }
   return found;
 }
@@ -133,13 +130,13 @@ std::optional<Entry> entry_at(Window& table, const Header& header, std::uint64_t
 /// Then Go's code is the first of the program's.
 std::optional<std::uint64_t> relocated_code_begin(const ElfFile& file, std::uint64_t table_offset) {
   constexpr std::uint64_t place_in_header = 8 + 2 * 8;
+  const auto place = file.address_of(table_offset + place_in_header);
   for (const char* name : {".rela.dyn", ".rela"}) {
     Window relocations(file, file.section(name));
     for (std::uint64_t i = 0; i < relocations_read; ++i) {
       const auto one = relocations.at<Elf64_Rela>(i * sizeof(Elf64_Rela));
       if (!one) break;
-      if (ELF64_R_TYPE(one->r_info) == R_X86_64_RELATIVE &&
-          file.offset_of(one->r_offset) == table_offset + place_in_header)
+      if (ELF64_R_TYPE(one->r_info) == R_X86_64_RELATIVE && one->r_offset == place)
         return static_cast<std::uint64_t>(one->r_addend);
     }
   }

@@ -5,6 +5,17 @@
 #include <array>
 
 namespace inferscope::discover {
+namespace {
+
+constexpr std::array<std::uint8_t, endbr64_size> endbr64{0xf3, 0x0f, 0x1e, 0xfa};
+
+}  // namespace
+
+bool starts_with_endbr64(std::span<const std::byte> code) {
+  return code.size() >= endbr64.size() && std::equal(endbr64.begin(), endbr64.end(), code.begin(), [](auto a, auto b) {
+           return a == std::to_integer<std::uint8_t>(b);
+         });
+}
 
 Instructions::Instructions() {
   if (cs_open(CS_ARCH_X86, CS_MODE_64, &handle_) != CS_ERR_OK) return;
@@ -23,9 +34,7 @@ bool Instructions::decode(std::span<const std::byte> code, std::uint64_t address
   const auto* at = reinterpret_cast<const std::uint8_t*>(code.data());
   std::size_t left = code.size();
   while (left > 0) {
-    // Newer than the library, for which it does nothing.
-    constexpr std::array<std::uint8_t, 4> endbr64{0xf3, 0x0f, 0x1e, 0xfa};
-    if (left >= endbr64.size() && std::equal(endbr64.begin(), endbr64.end(), at)) {
+    if (starts_with_endbr64(code.last(left))) {
       cs_detail* detail = instruction_->detail;
       *detail = {};
       *instruction_ = {};

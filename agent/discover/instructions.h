@@ -10,6 +10,10 @@
 
 namespace inferscope::discover {
 
+/// Newer than the library, for which it does nothing.
+bool starts_with_endbr64(std::span<const std::byte> code);
+constexpr std::size_t endbr64_size = 4;
+
 /// Decodes code of x86-64.
 class Instructions {
  public:

@@ -326,6 +326,7 @@ OpenSslFunctions prove_openssl(const OpenSslPieces& pieces) {
   bool read_ex = false, write_ex = false;
   for (const OpenSslPiece* one : proof.read_ex()) read_ex = add("SSL_read_ex", TlsFunction::read_ex, one);
   for (const OpenSslPiece* one : proof.write_ex()) write_ex = add("SSL_write_ex", TlsFunction::write_ex, one);
+  add("SSL_write_ex2", TlsFunction::write_ex2, proof.write_ex2());
   const bool free = add("SSL_free", TlsFunction::free, proof.session_free());
 
   // A linker may have left out what nobody calls; what is there has to be proven. Of a session whose end is not seen,

@@ -2,8 +2,6 @@
 #include "discover/probe_placement.h"
 
 #include <algorithm>
-#include <array>
-#include <cstring>
 #include <iterator>
 #include <optional>
 #include <set>
@@ -21,13 +19,6 @@ constexpr std::int64_t word = 8;
 constexpr std::int64_t stack_guard_of_goroutine = 0x10;
 constexpr std::int64_t goroutine_of_thread = -8;
 
-/// Newer than the library.
-constexpr std::array<std::uint8_t, 4> endbr64{0xf3, 0x0f, 0x1e, 0xfa};
-
-bool starts_with_endbr64(std::span<const std::byte> code) {
-  return code.size() >= endbr64.size() && std::memcmp(code.data(), endbr64.data(), endbr64.size()) == 0;
-}
-
 enum class Flow : std::uint8_t { on, jump_if, jump, call, ret, elsewhere };
 
 struct Step {
@@ -38,7 +29,7 @@ struct Step {
   bool checks_stack = false;      ///< compares with the end of a goroutine's stack
   bool goroutine_in_r14 = false;  ///< and that is the goroutine's place
   bool loads_goroutine = false;   ///< from the thread's storage
-  bool writes_argument = false;   ///< one of those that probes read: the first, second and fourth
+  bool writes_argument = false;   ///< one of those that probes read: the first, second, fourth and fifth
   bool writes_result = false;
   bool drops_negative = false;             ///< that is all it does to the result
   std::optional<std::int64_t> pushed = 0;  ///< bytes put on the stack; nullopt: not known
@@ -141,6 +132,10 @@ class Decoder {
         case X86_REG_CX:
         case X86_REG_CL:
         case X86_REG_CH:
+        case X86_REG_R8:
+        case X86_REG_R8D:
+        case X86_REG_R8W:
+        case X86_REG_R8B:
           step.writes_argument = true;
           break;
         case X86_REG_RAX:
@@ -248,7 +243,7 @@ std::optional<std::int64_t> handed_on(const std::vector<Step>& steps) {
 }  // namespace
 
 std::optional<std::uint64_t> place_on_beginning(std::span<const std::byte> beginning) {
-  std::uint64_t at = starts_with_endbr64(beginning) ? endbr64.size() : 0;
+  std::uint64_t at = starts_with_endbr64(beginning) ? endbr64_size : 0;
   const auto byte = [&](std::uint64_t i) { return i < beginning.size() ? std::to_integer<int>(beginning[i]) : 0; };
   const int operation = byte(at) == 0x41 ? byte(at + 1) : byte(at);
   if (operation < 0x50 || operation > 0x57) return std::nullopt;  // push

@@ -63,15 +63,16 @@ StrippedTls::StrippedTls(const ElfFile& file)
     : file_(file), search_(texts()), constants_(file, file.section(".rodata"), search_.longest() - 1) {}
 
 bool StrippedTls::step(std::uint64_t bytes) {
-  for (std::uint64_t done = 0; done < bytes && stage_ != Stage::done;) {
+  const std::uint64_t end_cost = cost_ + bytes;
+  while (cost_ < end_cost && stage_ != Stage::done) {
     if (stage_ == Stage::texts)
-      done += search_texts();
+      cost_ += search_texts();
     else if (read_ > read_limit)
       end("it is too large to be searched for functions without names");
     else if (references_)
-      done += search_code();
+      cost_ += search_code();
     else if (!to_decode_.empty())
-      done += decode_one();
+      cost_ += decode_one();
     else
       end_stage();
   }
@@ -80,7 +81,11 @@ bool StrippedTls::step(std::uint64_t bytes) {
 
 std::uint64_t StrippedTls::search_texts() {
   const auto block = constants_.next();
-  if (!block || read_ > read_limit) {
+  if (block && read_ > read_limit) {
+    end("it has more constants than are searched for TLS without names");
+    return 0;
+  }
+  if (!block) {
     end_texts();
     return 0;
   }

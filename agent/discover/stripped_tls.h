@@ -19,7 +19,7 @@ namespace inferscope::discover {
 
 /// Looks for TLS in a program whose functions have no names. That there is some, a text tells that each implementation
 /// contains. OpenSSL's functions are found by the texts and functions that they refer to, and are told if that is
-/// proven. Reads all constants, and all code two or three times, in slices.
+/// proven. Reads all constants, and all code some times, in slices.
 class StrippedTls {
  public:
   /// The file must outlive this.
@@ -27,6 +27,8 @@ class StrippedTls {
 
   /// Goes on for what takes about as long as reading so many bytes. True: `content` is complete.
   bool step(std::uint64_t bytes);
+  /// What all steps took together, as times that of reading a byte.
+  [[nodiscard]] std::uint64_t cost() const { return cost_; }
   /// Probes, or a problem, with evidence; no evidence: there is no TLS.
   [[nodiscard]] const TlsContent& content() const { return content_; }
 
@@ -61,6 +63,7 @@ class StrippedTls {
   std::set<std::uint64_t> callees_{};  ///< whose callers were searched for
   std::size_t rounds_ = 0;
   std::uint64_t read_ = 0;
+  std::uint64_t cost_ = 0;
   std::uint64_t decoded_ = 0;  ///< bytes
   TlsContent content_{};
 };

@@ -143,6 +143,22 @@ TlsContent go_tls(const ElfFile& file) {
 
 }  // namespace
 
+namespace {
+
+/// A program may have both C code and Go's with TLS.
+void add_go(TlsContent& content, const ElfFile& file) {
+  TlsContent in_go = go_tls(file);
+  if (in_go.evidence.empty()) return;
+  if (content.probes.empty()) {
+    content = std::move(in_go);
+    return;
+  }
+  content.evidence += (in_go.problem.empty() ? ", " : ", unread: ") + in_go.evidence;
+  std::move(in_go.probes.begin(), in_go.probes.end(), std::back_inserter(content.probes));
+}
+
+}  // namespace
+
 std::vector<TlsProbe> tls_probes(const std::vector<NamedFunction>& functions, const ElfFile& file) {
   std::vector<TlsProbe> probes;
   std::vector<PlacedFunction> placed;
@@ -165,17 +181,16 @@ std::vector<TlsProbe> tls_probes(const std::vector<NamedFunction>& functions, co
 }
 
 TlsContent exported_tls(const ElfFile& file) {
-  return content_of(exported_functions(file, names_of(families)), file, ".dynsym");
+  TlsContent content = content_of(exported_functions(file, names_of(families)), file, ".dynsym");
+  if (!content.evidence.empty()) add_go(content, file);
+  return content;
 }
 
 TlsContent static_tls(const ElfFile& file) {
   const auto functions = static_functions(file, names_of(families));
-  if (!functions) return {{}, ".symtab", functions.error().text()};
-  TlsContent content = content_of(*functions, file, ".symtab");
-  TlsContent in_go = go_tls(file);
-  if (content.evidence.empty()) return in_go;
-  if (!in_go.probes.empty()) content.evidence += ", " + in_go.evidence;  // with C code in it
-  std::move(in_go.probes.begin(), in_go.probes.end(), std::back_inserter(content.probes));
+  TlsContent content =
+      functions ? content_of(*functions, file, ".symtab") : TlsContent{{}, ".symtab", functions.error().text()};
+  add_go(content, file);
   return content;
 }
 

@@ -29,6 +29,7 @@ constexpr std::array look_delays{milliseconds(0),   milliseconds(20),  milliseco
 constexpr milliseconds later_delay{5000};
 constexpr std::size_t maps_limit = 16u << 20;
 constexpr std::size_t analyses_kept = 8192;
+constexpr std::size_t builds_kept = 256;
 constexpr std::size_t files_per_look = 512;
 constexpr std::uint64_t searched_per_tick = 16u << 20;  // bytes
 constexpr std::uint64_t cost_of_a_search = 64u << 10;   // at least: to open a file takes as long as to read so much
@@ -262,13 +263,15 @@ bool TlsWatch::complete(Search& search, std::uint64_t& budget) {
   Analysis& analysis = kept_analysis(search.key);
   OpenFile& file = *search.file;
   const std::uint64_t read_before = file.reader.bytes_read();
+  const std::uint64_t cost_before = file.stripped ? file.stripped->cost() : 0;
   if (!analysis.complete && !file.stripped) {
     file.elf = file.reader.elf();
     if (file.elf) analysis.content = exported_tls(*file.elf);  // again, if it could not be opened before
     if (file.elf && analysis.content.evidence.empty()) analysis.content = static_tls(*file.elf);
     analysis.complete = !file.elf || !search.key.executable || !analysis.content.evidence.empty();
     if (!analysis.complete) {
-      file.build = build_of(*file.elf, search.key.size);
+      // Who can write a file could make another one pass for it; root would gain nothing by that.
+      if (file.reader.status().st_uid == geteuid()) file.build = build_of(*file.elf, search.key.size);
       const auto known = builds_.find(file.build);
       if (known != builds_.end() && code_of(*file.elf, known->second.content) == known->second.code) {
         analysis.content = known->second.content;
@@ -281,11 +284,12 @@ bool TlsWatch::complete(Search& search, std::uint64_t& budget) {
   if (!analysis.complete && file.stripped->step(budget)) {
     analysis.content = file.stripped->content();
     analysis.complete = true;
-    if (builds_.size() >= analyses_kept) builds_.clear();
-    if (!file.build.empty())
+    if (builds_.size() >= builds_kept) builds_.clear();
+    if (!file.build.empty() && !analysis.content.probes.empty())
       builds_.insert_or_assign(file.build, Build{analysis.content, code_of(*file.elf, analysis.content)});
   }
-  const std::uint64_t spent = std::max(file.reader.bytes_read() - read_before, cost_of_a_search);
+  const std::uint64_t searched = file.stripped ? file.stripped->cost() - cost_before : 0;
+  const std::uint64_t spent = std::max({file.reader.bytes_read() - read_before, searched, cost_of_a_search});
   budget -= std::min(budget, spent);
   return analysis.complete;
 }

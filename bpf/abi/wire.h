@@ -197,6 +197,12 @@ struct wire_path {
   __u8 bytes[WIRE_PATH_MAX];
 };
 
+/* Whose call of a TLS library it is: a thread's, or in Go a goroutine's. Key of the map tls_calls. */
+struct wire_caller {
+  __u64 self; /* pid_tgid, or the address of the goroutine's runtime.g */
+  __u64 tgid;
+};
+
 enum wire_counter {
   WIRE_COUNT_TRANSFERS = 0,      /* seen on watched connections */
   WIRE_COUNT_TRANSFERS_PASSED,   /* handed over */

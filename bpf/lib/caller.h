@@ -8,11 +8,6 @@
 
 #include "lib/target.h"
 
-struct caller {
-  __u64 self; /* the thread, or the address of the goroutine's runtime.g */
-  __u64 tgid;
-};
-
 /* Of x86-64 without KASAN. Only for kernels without a helper for it (before 5.15). */
 #define KERNEL_STACK_SIZE 16384
 
@@ -39,13 +34,13 @@ static __always_inline __u64 current_goroutine(__u32 tls) {
   return g;
 }
 
-static __always_inline struct caller current_thread(void) {
-  struct caller caller = {.self = bpf_get_current_pid_tgid(), .tgid = current_tgid()};
+static __always_inline struct wire_caller current_thread(void) {
+  struct wire_caller caller = {.self = bpf_get_current_pid_tgid(), .tgid = current_tgid()};
   return caller;
 }
 
-static __always_inline struct caller current_go_caller(__u32 tls) {
-  struct caller caller = {.self = current_goroutine(tls), .tgid = current_tgid()};
+static __always_inline struct wire_caller current_go_caller(__u32 tls) {
+  struct wire_caller caller = {.self = current_goroutine(tls), .tgid = current_tgid()};
   return caller;
 }
 

@@ -202,9 +202,9 @@ static __always_inline void close_conn(struct wire_conn *conn, __u32 reason) {
 /* What calls of a TLS library have moved is told when they return, which may be after another thread closed the
  * connection: its end waits for them. */
 static __always_inline void end_conn(struct wire_conn *conn, __u32 reason) {
-  if (conn->tls_calls)
-    conn->ending = 1 + reason;
-  else
+  if (!conn->ending)
+    __sync_fetch_and_add(&conn->ending, 1 + reason); /* before the count is read: the last call may return meanwhile */
+  if (!conn->tls_calls)
     close_conn(conn, reason);
 }
 

@@ -38,7 +38,7 @@ struct tls_place {
 struct {
   __uint(type, BPF_MAP_TYPE_HASH);
   __uint(max_entries, 16384);
-  __type(key, struct caller);
+  __type(key, struct wire_caller);
   __type(value, struct tls_call);
 } tls_calls SEC(".maps");
 
@@ -77,7 +77,7 @@ struct {
 /* The call inside of which the current system call is. */
 static __always_inline struct tls_call *tls_call_of(struct wire_target *target) {
   struct tls_call *call = 0;
-  struct caller caller;
+  struct wire_caller caller;
   if (target->tls & WIRE_TLS_LIBRARY) {
     caller = current_thread();
     call = bpf_map_lookup_elem(&tls_calls, &caller);
@@ -160,21 +160,35 @@ static __always_inline void note_orphan(struct tls_call *call) {
   bpf_map_update_elem(&tls_orphans, &thread, &orphan, BPF_ANY);
 }
 
-static __always_inline int begin_tls_call(struct caller *caller, struct tls_call *call) {
+static __always_inline int begin_tls_call(struct wire_caller *caller, struct tls_call *call) {
   struct tls_call *outer = bpf_map_lookup_elem(&tls_calls, caller);
   if (outer && call->stack < outer->stack)
     return 0; /* the outer one tells what moved */
   if (!is_watched(target_of(current_tgid())))
     return 0;
-  if (outer && outer->conn)
-    leave_conn(outer); /* it never returned */
-  if (bpf_map_update_elem(&tls_calls, caller, call, BPF_ANY))
+  if (outer) { /* it never returned */
+    if (outer->conn)
+      leave_conn(outer);
+    *outer = *call;
+  } else if (bpf_map_update_elem(&tls_calls, caller, call, BPF_ANY)) {
     count(WIRE_COUNT_CALLS_FULL);
+  }
   return 0;
 }
 
+/* The thread ends, perhaps inside a call. Of goroutines, the agent does that when their process ends. */
+static __always_inline void forget_tls_call(void) {
+  struct wire_caller caller = current_thread();
+  struct tls_call *call = bpf_map_lookup_elem(&tls_calls, &caller);
+  if (!call)
+    return;
+  if (call->conn)
+    leave_conn(call);
+  bpf_map_delete_elem(&tls_calls, &caller);
+}
+
 /* 0 if no such call is known. */
-static __always_inline int take_tls_call(struct caller *caller, __u64 stack, struct tls_call *call) {
+static __always_inline int take_tls_call(struct wire_caller *caller, __u64 stack, struct tls_call *call) {
   struct tls_call *parked = bpf_map_lookup_elem(&tls_calls, caller);
   if (!parked || parked->stack != stack)
     return 0;

@@ -2,7 +2,7 @@
 /* Capability "process": fork, exec and exit of watched processes, and the exec of everybody (so that a new inference
  * server is watched from its first instruction on). Raw tracepoints: no tracefs needed, a handful of events a second. */
 #include "lib/emit.h"
-#include "lib/target.h"
+#include "lib/tls.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -43,6 +43,8 @@ int on_exit(struct bpf_raw_tracepoint_args *ctx) {
   __u32 tgid = current_tgid();
   struct wire_target *target = target_of(tgid);
   int watched = is_watched(target);
+  if (target && target->tls & WIRE_TLS_LIBRARY)
+    forget_tls_call();
   if (!target || BPF_CORE_READ(task, signal, live.counter) != 0)
     return 0; /* nobody's, or other threads still run */
   /* Two last threads may come here at once: who deletes the entry tells of the end. */

@@ -15,7 +15,7 @@ static __always_inline __u64 entry_stack(struct pt_regs *ctx, __u64 usual) {
 
 /* `buffer`: its user address. `moved`: where the function tells how much it moved; 0: it returns that. */
 static __always_inline int enter(struct pt_regs *ctx, __u64 direction, __u64 buffer, __u64 moved) {
-  struct caller caller = current_thread();
+  struct wire_caller caller = current_thread();
   struct tls_call call = {
       .session = PT_REGS_PARM1(ctx),
       .stack = entry_stack(ctx, 0),
@@ -70,7 +70,7 @@ int enter_tls_free(struct pt_regs *ctx) {
 /* Before the function returns, or after it has. */
 SEC("uretprobe")
 int exit_tls(struct pt_regs *ctx) {
-  struct caller caller = current_thread();
+  struct wire_caller caller = current_thread();
   struct tls_call call;
   if (take_tls_call(&caller, entry_stack(ctx, -sizeof(__u64)), &call))
     end_tls_call(&call, moved_by(ctx, &call), 1);
@@ -80,7 +80,7 @@ int exit_tls(struct pt_regs *ctx) {
 /* Of Go, functions are called with (receiver, pointer, length, capacity) in registers of its own, or on the stack, and
  * return the count there, too. Probes are where the stack pointer is as at the entry. A goroutine's stack is moved when it
  * has to grow, so depths count from its end, which runtime.g tells: {stack.lo, stack.hi, …}. */
-static __always_inline __u64 go_depth(struct pt_regs *ctx, struct caller *caller) {
+static __always_inline __u64 go_depth(struct pt_regs *ctx, struct wire_caller *caller) {
   __u64 end = 0;
   bpf_probe_read_user(&end, sizeof(end), (void *)(caller->self + sizeof(end)));
   return PT_REGS_SP(ctx) - end;
@@ -97,7 +97,7 @@ static __always_inline __u64 go_word(struct pt_regs *ctx, __u32 tls, __u64 in_re
 static __always_inline int enter_go(struct pt_regs *ctx, __u64 direction, int has_content) {
   struct wire_target *target = target_of(current_tgid());
   struct tls_call call = {.begin_ns = bpf_ktime_get_ns(), .direction = direction};
-  struct caller caller;
+  struct wire_caller caller;
   if (!target)
     return 0;
   caller = current_go_caller(target->tls);
@@ -119,7 +119,7 @@ SEC("uprobe")
 int exit_go(struct pt_regs *ctx) {
   struct wire_target *target = target_of(current_tgid());
   struct tls_call call;
-  struct caller caller;
+  struct wire_caller caller;
   __s64 moved;
   if (!target)
     return 0;

@@ -2,7 +2,7 @@
 
 // A program in Go that holds so many conversations over TLS with itself, once it reads a byte from its standard input.
 // What is said is what tests/support/tls_conversations.h says.
-// usage: go_tls_peer CONVERSATIONS
+// usage: go_tls_peer CONVERSATIONS [leave]      leave: ends while all of them wait for the other side
 package main
 
 import (
@@ -132,6 +132,10 @@ func main() {
 		far, err := listener.Accept()
 		must(err)
 		listener.Close()
+		if len(os.Args) > 2 {
+			go tls.Server(far, server).Read(make([]byte, 1))
+			continue
+		}
 		sides.Add(2)
 		go func(number uint32) {
 			oneSide(tls.Client(near, client), number, true)
@@ -143,4 +147,7 @@ func main() {
 		}(uint32(number))
 	}
 	sides.Wait()
+	if len(os.Args) > 2 {
+		time.Sleep(200 * time.Millisecond)
+	}
 }

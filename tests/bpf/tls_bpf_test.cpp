@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Plaintext at the functions of a real OpenSSL: what is captured is what was written, byte for byte.
+#include <bpf/bpf.h>
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -72,11 +73,13 @@ struct Pipe {
 };
 
 /// Runs `code` once probes are in the file whose description begins so.
-void trace(TracedProcess& traced, const std::string& description, const std::function<void(int ready)>& code) {
+void trace(TracedProcess& traced, const std::string& description, const std::function<void(int ready)>& code,
+           const std::function<void()>& meanwhile = {}) {
   const Pipe ready;
   discover::TlsWatch watch;
   bool followed = false;
   traced.each_turn([&] {
+    if (meanwhile) meanwhile();
     if (!std::exchange(followed, true)) watch.follow(traced.child(), traced.source().now());
     watch.tick(traced.source().now(), [&](const TlsLibrary& library) {
       if (!describe(library).starts_with(description)) return;
@@ -159,6 +162,116 @@ TEST(TlsBpf, OfAFileThatTheKernelSendsTheLengthIsTold) {
   EXPECT_EQ(sent[1]->cut, Transfer::Cut::unreadable);
   EXPECT_EQ(sent[2]->head, "tail");
   EXPECT_EQ(sent[2]->position, 5004u);
+}
+
+/// In a map of the probes, which this process holds open.
+std::size_t entries_of(std::string_view name) {
+  for (int fd = 3; fd < 1024; ++fd) {
+    bpf_map_info info{};
+    std::uint32_t size = sizeof(info);
+    if (bpf_obj_get_info_by_fd(fd, &info, &size) != 0 || info.name != name) continue;
+    std::vector<std::byte> key(info.key_size);
+    std::size_t entries = 0;
+    for (const void* before = nullptr; bpf_map_get_next_key(fd, before, key.data()) == 0; before = key.data())
+      ++entries;
+    return entries;
+  }
+  ADD_FAILURE() << "no map " << name;
+  return 0;
+}
+
+TEST(TlsBpf, CallsOfWhoEndsInsideThemAreForgotten) {
+  TracedProcess traced;
+  std::size_t most = 0;
+  const auto watched_until_the_end = [&](const std::string& description, const std::function<void(int)>& code) {
+    most = 0;
+    trace(traced, description, code, [&] { most = std::max(most, entries_of("tls_calls")); });
+    EXPECT_GE(most, 4u);
+    EXPECT_EQ(entries_of("tls_calls"), 0u);
+    traced.forget();
+  };
+  watched_until_the_end("libssl.so.3 (.dynsym)", [](int ready) {
+    const OpenSsl tls = OpenSsl::shared();
+    wait_for(ready);
+    for (int i = 0; i < 4; ++i)
+      std::thread([&tls] {
+        const auto pair = tcp_pair();
+        OpenSslSide side(tls, pair.server, false);
+        char byte = 0;
+        side.read(&byte, 1);  // nobody writes
+      }).detach();
+    usleep(200'000);
+  });
+#ifdef GO_TLS_PEER
+  watched_until_the_end("go_tls_peer-plain", [](int ready) {
+    REQUIRE_OR_EXIT(dup2(ready, STDIN_FILENO) == STDIN_FILENO);
+    execl(GO_TLS_PEER "plain", GO_TLS_PEER "plain", "4", "leave", nullptr);
+    _exit(101);
+  });
+#endif
+}
+
+/// Both sides on one thread, whose hellos are on the way at the same time: whose is whose is not known.
+TEST(TlsBpf, OfTwoSessionsAtOnceOnAThreadNothingIsGuessed) {
+  TracedProcess traced;
+  trace(traced, "libssl.so.3 (.dynsym)", [](int ready) {
+    const OpenSsl tls = OpenSsl::shared();
+    wait_for(ready);
+    struct Client {
+      SSL* session;
+      BIO* in;
+      BIO* out;
+      SocketPair pair;
+      std::thread server;
+    };
+    std::vector<Client> clients;
+    for (unsigned number = 0; number < 2; ++number) {
+      const auto pair = tcp_pair();
+      Client client{tls.SSL_new(tls.context), tls.BIO_new(tls.BIO_s_mem()), tls.BIO_new(tls.BIO_s_mem()), pair, {}};
+      tls.SSL_set_bio(client.session, client.in, client.out);
+      tls.SSL_set_connect_state(client.session);
+      client.server = std::thread([&tls, pair, number] {
+        std::mt19937 random(1);
+        OpenSslSide side(tls, pair.server, false);
+        const std::string text = said(number, true);
+        hear(side, text.size(), random);
+      });
+      clients.push_back(std::move(client));
+    }
+    for (Client& one : clients) tls.SSL_do_handshake(one.session);
+    const auto move_bytes = [&](Client& one) {
+      char buffer[16384];
+      for (int size = 0; (size = tls.BIO_read(one.out, buffer, sizeof(buffer))) > 0;)
+        REQUIRE_OR_EXIT(write(one.pair.client, buffer, static_cast<std::size_t>(size)) == size);
+    };
+    for (Client& one : clients) move_bytes(one);
+    for (unsigned number = 0; number < 2; ++number) {
+      Client& one = clients[number];
+      while (tls.SSL_do_handshake(one.session) != 1) {
+        move_bytes(one);
+        char buffer[16384];
+        const ssize_t got = read(one.pair.client, buffer, sizeof(buffer));
+        REQUIRE_OR_EXIT(got > 0 && tls.BIO_write(one.in, buffer, static_cast<int>(got)) == got);
+      }
+      const std::string text = said(number, true);
+      for (std::size_t at = 0; at < text.size(); at += 8192) {
+        const auto size = static_cast<int>(std::min<std::size_t>(8192, text.size() - at));
+        REQUIRE_OR_EXIT(tls.SSL_write(one.session, text.data() + at, size) == size);
+        move_bytes(one);
+      }
+    }
+    for (Client& one : clients) one.server.join();
+  });
+  // The servers, each on a thread of its own, heard all; of what the clients said, nothing is told as plaintext.
+  std::map<ConnectionId, std::string> heard;
+  for (const Transfer* transfer : traced.all<Transfer>()) {
+    if (!transfer->encrypted) continue;
+    EXPECT_EQ(transfer->direction, Direction::received);
+    heard[transfer->connection] += transfer->head;
+  }
+  EXPECT_EQ(heard.size(), 2u);
+  for (const auto& [connection, text] : heard) EXPECT_TRUE(text == said(0, true) || text == said(1, true));
+  EXPECT_GT(traced.source().counters().tls_unplaced, 0u);
 }
 
 /// After what it hands on, closes the descriptor: as if another thread did, that had seen the answer to it already.

@@ -35,6 +35,7 @@ constexpr Duration settle_time = std::chrono::milliseconds(2);
 constexpr Duration loss_report_interval = std::chrono::seconds(1);
 constexpr Duration clock_interval = std::chrono::seconds(30);
 constexpr Duration clock_tolerance = std::chrono::milliseconds(1);
+constexpr std::uint32_t tls_calls_kept = 16384;  // as bpf/lib/tls.h has it
 constexpr Duration sample_interval = std::chrono::seconds(10);
 
 __u32 tls_flags(const TlsLibrary& library) {
@@ -75,6 +76,7 @@ struct LiveSource::Impl {
   std::deque<Deferred> deferred{};  ///< transfers that were too young in the last poll
   std::unordered_map<ConnectionId, OpenConnection> connections{};
   std::set<Pid> sampled{};
+  std::set<Pid> in_go{};  ///< whose calls of TLS goroutines make
   std::uint64_t refused = 0;
 
   std::optional<Time> noticed{};      ///< during a notice: what is decided there counts from then on
@@ -98,6 +100,7 @@ struct LiveSource::Impl {
   void drain_events();
   void take_control(std::span<const std::byte> record);
   void take_exit(const ProcessExited& exited, Time time);
+  void forget_goroutines(Pid pid);
   void take_close(ConnectionClosed closed, Time time);
   void take_transfer(std::span<const std::byte> record);
   void emit_controls_until(Time time);
@@ -208,11 +211,27 @@ void LiveSource::Impl::take_control(std::span<const std::byte> record) {
   }
 }
 
+/// Calls that goroutines of it were in: nobody knows their ends, and their addresses may be others' soon.
+void LiveSource::Impl::forget_goroutines(Pid pid) {
+  if (in_go.erase(pid) == 0) return;
+  const int calls = objects.map_fd("tls_calls");
+  std::vector<wire_caller> ended;
+  wire_caller caller{};
+  const wire_caller* before = nullptr;
+  // What is inserted meanwhile may make it begin anew.
+  for (std::uint32_t i = 0; i < 2 * tls_calls_kept && bpf_map_get_next_key(calls, before, &caller) == 0; ++i) {
+    if (caller.tgid == static_cast<__u64>(pid)) ended.push_back(caller);
+    before = &caller;
+  }
+  for (const wire_caller& one : ended) bpf_map_delete_elem(calls, &one);
+}
+
 /// The sockets of a process that ended are closed by the kernel later, without a system call that we could see.
 void LiveSource::Impl::take_exit(const ProcessExited& exited, Time time) {
   sampled.erase(exited.pid);
   host.forget(exited.pid);
   objects.detach(exited.pid);
+  forget_goroutines(exited.pid);
   const int conns = objects.map_fd("conns");
   for (auto it = connections.begin(); it != connections.end();) {
     auto& [id, open] = *it;
@@ -358,6 +377,7 @@ void LiveSource::on_notice(OnNotice callback) {
 Status LiveSource::watch(const ProcessStarted& process) {
   impl_->sampled.erase(process.pid);
   impl_->objects.detach(process.pid);  // those of the program that it ran before
+  impl_->forget_goroutines(process.pid);
   if (auto status = impl_->set_target(process.pid, WIRE_TARGET_WATCHED); !status) return status;
   impl_->host.follow(process.pid);
   impl_->controls.push_back({impl_->noticed.value_or(kernel_now()), process});
@@ -382,6 +402,7 @@ Status LiveSource::watch(const TlsLibrary& library) {
   const __u32 before = std::exchange(target.tls, target.tls | tls_flags(library));
   // The flag first: what moves inside a call whose plaintext is told must not be told as well.
   bpf_map_update_elem(targets, &key, &target, BPF_EXIST);
+  if ((target.tls & WIRE_TLS_GO) != 0) impl_->in_go.insert(library.pid);
   auto status = impl_->objects.attach(library);
   target.tls = before;
   if (!status) bpf_map_update_elem(targets, &key, &target, BPF_EXIST);

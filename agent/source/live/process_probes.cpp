@@ -185,7 +185,7 @@ Status ProcessProbes::attach(bpf_object* object, const TlsLibrary& library) {
     place(entry_program(probe), anywhere ? probe.entry : ProbePlace{probe.begin, 0}, false);
   }
 
-  auto& links = links_[library.pid];
+  Links links;
   int error = 0;
   const auto put = [&](const bpf_program* program, const Places& places, bool at_return) {
     if (has_multi_links()) {
@@ -209,8 +209,13 @@ Status ProcessProbes::attach(bpf_object* object, const TlsLibrary& library) {
     error = put(bpf_object__find_program_by_name(object, key.first), places, key.second);
     if (error != 0) break;
   }
-  if (error == 0) return success();
-  detach(library.pid);
+  auto& all = links_[library.pid];
+  if (error == 0) {
+    all.insert(all.end(), std::make_move_iterator(links.begin()), std::make_move_iterator(links.end()));
+    return success();
+  }
+  std::reverse(links.begin(), links.end());
+  reaper_->take(std::move(links));  // those on other files of the process stay
   return Error{fmt::format("no probe on {} of process {}: {}", library.name, library.pid, strerror(error))};
 }
 

@@ -150,6 +150,16 @@ TEST(Http2, AnUpgradesRequestIsAnsweredByTheFirstStream) {
   }
 }
 
+TEST(Http2, AnUpgradeBehindAnotherRequest) {
+  Turns turns{{Direction::received, "GET /health HTTP/1.1\r\nHost: a\r\n\r\n"},
+              {Direction::sent, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"}};
+  for (auto& turn : upgraded()) turns.push_back(std::move(turn));
+  Trial trial;
+  trial.feed(script_of(turns)).finish();
+  ASSERT_EQ(trial.log.closed().size(), 3U);
+  for (const std::size_t i : {0U, 1U, 2U}) EXPECT_EQ(trial.closed(i).sequence, i);
+}
+
 TEST(Http2, AnUpgradeThatBreaksOffEndsWithItsConnection) {
   Turns turns = upgraded();
   turns.resize(2);

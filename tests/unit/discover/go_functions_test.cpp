@@ -117,6 +117,47 @@ TEST(GoFunctions, ABrokenTableIsToldAndNothingOfItBelieved) {
   }
 }
 
+/// Descriptions far from each other: each would be a read of its own.
+TEST(GoFunctions, ATableThatIsReadBackAndForthIsGivenUp) {
+  ElfImage image = image_of(ElfImage::Go::v1_20);
+  for (int i = 0; i < 2000; ++i) image.in_go.insert(image.in_go.begin(), {.name = "f"});
+  const std::string content = image.build();
+  const auto file = elf_of(content);
+  const auto table = file->section(".gopclntab");
+  std::string wide = content.substr(table.offset, table.size);
+  std::uint64_t entries_at = 0;  // as the header says
+  std::memcpy(&entries_at, wide.data() + 64, sizeof(entries_at));
+  const std::size_t far = std::size_t{3} << 20;
+  wide.resize(far + 64);
+  for (std::uint32_t i = 0; i < 2000; i += 2) {
+    const auto place = static_cast<std::uint32_t>(far - entries_at);
+    std::memcpy(wide.data() + entries_at + 8 * i + 4, &place, sizeof(place));
+  }
+  std::uint64_t read = 0;
+  const std::string whole = content + wide;
+  const auto counted = ElfFile::open([&](std::uint64_t offset, std::span<std::byte> into) -> std::size_t {
+    if (offset >= whole.size()) return 0;
+    const std::size_t size = std::min(into.size(), whole.size() - static_cast<std::size_t>(offset));
+    std::memcpy(into.data(), whole.data() + offset, size);
+    // The section's header is told to lie elsewhere.
+    const auto* section = reinterpret_cast<const char*>(into.data());
+    for (std::size_t at = 0; at + sizeof(Elf64_Shdr) <= size; at += 8) {
+      Elf64_Shdr header{};
+      std::memcpy(&header, section + at, sizeof(header));
+      if (header.sh_offset != table.offset || header.sh_size != table.size) continue;
+      header.sh_offset = content.size();
+      header.sh_size = wide.size();
+      std::memcpy(into.data() + at, &header, sizeof(header));
+    }
+    read += size;
+    return size;
+  });
+  const auto found = go_functions(*counted, {"no.such.function", write_name});
+  ASSERT_TRUE(found);
+  EXPECT_FALSE(*found);
+  EXPECT_LT(read, 10 * wide.size() + (4u << 20));
+}
+
 TEST(GoFunctions, TlsOfGoIsCalledAsItsCodeTells) {
   for (const auto& [code, calling, jump] :
        {std::tuple(with_registers, Calling::go_registers, 4u), std::tuple(with_stack, Calling::go_stack, 13u)}) {

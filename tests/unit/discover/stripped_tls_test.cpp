@@ -39,6 +39,7 @@ const std::map<std::string, std::set<std::string>> meant{
     {"SSL_peek", {"SSL_peek"}},
     {"SSL_free", {"SSL_free"}},
     {"SSL_do_handshake", {"SSL_do_handshake"}},
+    {"SSL_write_ex2", {"SSL_write_ex2"}},
     // Where a compiler made a part of the one of what the other does, both move plaintext, and in the same way.
     {"SSL_read_ex", {"SSL_read_ex", "ssl_read_internal"}},
     {"SSL_write_ex", {"SSL_write_ex", "ssl_write_internal"}},
