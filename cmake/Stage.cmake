@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 # inferscope_stage(NAME DEPENDS other stages… LIBRARIES imported targets…)
-#   Makes the library inferscope_NAME from every .cpp file of the current folder, so that a new protocol, dialect,
-#   detector or exporter needs no edit here. A stage sees the stages it names and nothing else. WITHOUT leaves files out.
+#   Makes the library inferscope_NAME from every .cpp file of the current folder, and of its FOLDERS, so that a new
+#   dialect, detector or exporter needs no edit here. A stage sees the stages it names and nothing else. WITHOUT leaves files out.
 function(inferscope_stage name)
-  cmake_parse_arguments(STAGE "" "" "DEPENDS;LIBRARIES;PRIVATE_LIBRARIES;WITHOUT" ${ARGN})
-  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)
+  cmake_parse_arguments(STAGE "" "" "DEPENDS;LIBRARIES;PRIVATE_LIBRARIES;WITHOUT;FOLDERS" ${ARGN})
+  set(patterns *.cpp)
+  foreach(folder IN LISTS STAGE_FOLDERS)
+    list(APPEND patterns ${folder}/*.cpp)
+  endforeach()
+  list(TRANSFORM patterns PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/)
+  file(GLOB sources CONFIGURE_DEPENDS ${patterns})
   list(TRANSFORM STAGE_WITHOUT PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/)
   list(REMOVE_ITEM sources ${STAGE_WITHOUT})
   set(target inferscope_${name})

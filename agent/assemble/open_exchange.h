@@ -7,8 +7,8 @@
 #include <string_view>
 #include <utility>
 
-#include "assemble/body.h"
-#include "assemble/body_hash.h"
+#include "assemble/content/body.h"
+#include "assemble/content/body_hash.h"
 #include "assemble/protocol.h"
 
 namespace inferscope::assemble {

@@ -3,13 +3,13 @@
 
 #include <array>
 
-#include "assemble/http1_exchanges.h"
-#include "assemble/http1_mask.h"
-#include "assemble/http1_syntax.h"
-#include "assemble/http2_exchanges.h"
-#include "assemble/http2_mask.h"
-#include "assemble/http2_reader.h"
-#include "assemble/zmtp_session.h"
+#include "assemble/http1/exchanges.h"
+#include "assemble/http1/mask.h"
+#include "assemble/http1/syntax.h"
+#include "assemble/http2/exchanges.h"
+#include "assemble/http2/mask.h"
+#include "assemble/http2/reader.h"
+#include "assemble/zmtp/session.h"
 
 namespace inferscope::assemble {
 

@@ -76,7 +76,7 @@ struct Exchange {
     std::uint64_t head_bytes = 0;
     std::uint64_t body_bytes = 0;  ///< on the wire, without chunk or WebSocket framing
     std::uint64_t body_hash =
-        0;  ///< of the body as on the wire without framing (assemble/body_hash.h); 0 if there is a hole
+        0;  ///< of the body as on the wire without framing (assemble/content/body_hash.h); 0 if there is a hole
   } request{};
 
   struct Response {

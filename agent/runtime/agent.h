@@ -11,7 +11,7 @@
 
 #include "core/result.h"
 #include "discover/discovery.h"
-#include "discover/tls_watch.h"
+#include "discover/tls/tls_watch.h"
 #include "exporters/sink.h"
 #include "runtime/config.h"
 #include "runtime/pipeline.h"

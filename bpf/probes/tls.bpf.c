@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /* Capability "tls": plaintext at the functions of TLS libraries. Attached to each watched process that maps one
- * (agent/discover/tls_watch.cpp says where); nobody else's copy of the library has a breakpoint. */
+ * (agent/discover/tls/tls_watch.cpp says where); nobody else's copy of the library has a breakpoint. */
 #include "lib/tls.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -16,8 +16,8 @@
 #include <string_view>
 #include <vector>
 
-#include "discover/elf_symbols.h"
-#include "discover/tls_watch.h"
+#include "discover/elf/elf_symbols.h"
+#include "discover/tls/tls_watch.h"
 #include "source/live/live_source.h"
 #include "tests/support/elf_of.h"
 #include "tests/support/temp_folder.h"

@@ -14,7 +14,7 @@
 #include <utility>
 #include <vector>
 
-#include "discover/tls_watch.h"
+#include "discover/tls/tls_watch.h"
 #include "tests/support/child_process.h"
 #include "tests/support/tls_conversations.h"
 #include "tests/support/traced_process.h"

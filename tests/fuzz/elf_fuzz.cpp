@@ -6,13 +6,13 @@
 #include <cstring>
 #include <string_view>
 
-#include "discover/code_facts.h"
-#include "discover/elf_symbols.h"
-#include "discover/go_functions.h"
-#include "discover/probe_placement.h"
-#include "discover/stripped_tls.h"
-#include "discover/tls_functions.h"
-#include "discover/tls_watch.h"
+#include "discover/code/code_facts.h"
+#include "discover/code/probe_placement.h"
+#include "discover/elf/elf_symbols.h"
+#include "discover/elf/go_functions.h"
+#include "discover/tls/stripped_tls.h"
+#include "discover/tls/tls_functions.h"
+#include "discover/tls/tls_watch.h"
 #include "tests/fuzz/fuzz_events.h"
 
 using namespace inferscope;

@@ -3,7 +3,7 @@
 // The HTTP/1 reader: any bytes, both sides; the same messages whole and in pieces.
 #include <string>
 
-#include "assemble/http1_reader.h"
+#include "assemble/http1/reader.h"
 #include "tests/fuzz/fuzz_events.h"
 
 using namespace inferscope;

@@ -3,8 +3,8 @@
 // The HTTP/2 reader and its header blocks: any bytes, both sides; the same frames whole and in pieces.
 #include <string>
 
-#include "assemble/hpack.h"
-#include "assemble/http2_reader.h"
+#include "assemble/http2/hpack.h"
+#include "assemble/http2/reader.h"
 #include "tests/fuzz/fuzz_events.h"
 
 using namespace inferscope;

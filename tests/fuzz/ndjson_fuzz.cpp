@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "assemble/ndjson.h"
+#include "assemble/content/ndjson.h"
 #include "tests/fuzz/fuzz_events.h"
 
 using namespace inferscope;

@@ -7,9 +7,9 @@
 #include <string>
 
 #include "assemble/assembler.h"
-#include "assemble/http2_reader.h"
+#include "assemble/http2/reader.h"
 #include "assemble/redact.h"
-#include "assemble/zmtp_reader.h"
+#include "assemble/zmtp/reader.h"
 #include "tests/fuzz/fuzz_events.h"
 #include "tests/support/exchange_log.h"
 

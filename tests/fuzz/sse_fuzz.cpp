@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "assemble/sse.h"
+#include "assemble/content/sse.h"
 #include "tests/fuzz/fuzz_events.h"
 
 using namespace inferscope;

@@ -5,8 +5,8 @@
 #include <optional>
 #include <string>
 
-#include "assemble/websocket.h"
-#include "assemble/websocket_messages.h"
+#include "assemble/websocket/messages.h"
+#include "assemble/websocket/reader.h"
 #include "tests/fuzz/fuzz_events.h"
 
 using namespace inferscope;

@@ -8,7 +8,7 @@
 
 #include "assemble/assembler.h"
 #include "assemble/redact.h"
-#include "assemble/zmtp_reader.h"
+#include "assemble/zmtp/reader.h"
 #include "tests/fuzz/fuzz_events.h"
 #include "tests/support/zmtp_frames.h"
 

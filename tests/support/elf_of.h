@@ -6,7 +6,7 @@
 #include <optional>
 #include <string>
 
-#include "discover/elf_file.h"
+#include "discover/elf/elf_file.h"
 
 namespace inferscope::discover {
 

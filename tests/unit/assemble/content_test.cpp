@@ -3,11 +3,11 @@
 #include <zlib.h>
 #include <zstd.h>
 
-#include "assemble/body.h"
-#include "assemble/body_hash.h"
-#include "assemble/content_decoder.h"
-#include "assemble/content_framing.h"
-#include "assemble/sse.h"
+#include "assemble/content/body.h"
+#include "assemble/content/body_hash.h"
+#include "assemble/content/content_decoder.h"
+#include "assemble/content/content_framing.h"
+#include "assemble/content/sse.h"
 #include "tests/unit/assemble/trial.h"
 
 namespace inferscope::assemble {

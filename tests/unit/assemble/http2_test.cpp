@@ -5,7 +5,7 @@
 #include <deque>
 #include <random>
 
-#include "assemble/hpack.h"
+#include "assemble/http2/hpack.h"
 #include "tests/support/http2_peers.h"
 #include "tests/unit/assemble/redaction.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "discover/code_facts.h"
+#include "discover/code/code_facts.h"
 
 #include <gtest/gtest.h>
 

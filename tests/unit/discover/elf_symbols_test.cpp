@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "discover/elf_symbols.h"
+#include "discover/elf/elf_symbols.h"
 
 #include <dlfcn.h>
 #include <gtest/gtest.h>
@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "discover/tls_functions.h"
+#include "discover/tls/tls_functions.h"
 #include "tests/support/elf_image.h"
 #include "tests/support/elf_of.h"
 #include "tests/support/temp_folder.h"

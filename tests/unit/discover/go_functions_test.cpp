@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "discover/go_functions.h"
+#include "discover/elf/go_functions.h"
 
 #include <gtest/gtest.h>
 
@@ -9,7 +9,7 @@
 #include <tuple>
 #include <vector>
 
-#include "discover/tls_functions.h"
+#include "discover/tls/tls_functions.h"
 #include "tests/support/elf_image.h"
 #include "tests/support/elf_of.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is not proven is not told.
-#include "discover/openssl_functions.h"
+#include "discover/tls/openssl_functions.h"
 
 #include <gtest/gtest.h>
 

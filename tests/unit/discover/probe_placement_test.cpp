@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "discover/probe_placement.h"
+#include "discover/code/probe_placement.h"
 
 #include <gtest/gtest.h>
 

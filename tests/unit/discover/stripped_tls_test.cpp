@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Functions that are found without their names are those that the names tell.
-#include "discover/stripped_tls.h"
+#include "discover/tls/stripped_tls.h"
 
 #include <gtest/gtest.h>
 
@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "discover/elf_symbols.h"
+#include "discover/elf/elf_symbols.h"
 #include "tests/support/elf_image.h"
 #include "tests/support/elf_of.h"
 #include "tests/support/temp_folder.h"

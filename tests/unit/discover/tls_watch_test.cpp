@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "discover/tls_watch.h"
+#include "discover/tls/tls_watch.h"
 
 #include <dlfcn.h>
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "discover/unwind_table.h"
+#include "discover/elf/unwind_table.h"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "discover/elf_symbols.h"
+#include "discover/elf/elf_symbols.h"
 #include "tests/support/elf_image.h"
 #include "tests/support/elf_of.h"
 #include "tests/support/temp_folder.h"
