@@ -208,8 +208,8 @@ TEST(VllmMessages, OutputsThatAreCutOff) {
   EXPECT_GT(Read({whole.substr(0, 2000)}, Direction::received, 9999).requests.size(), 100U);
 }
 
-std::string batch(const Strings& before_counts, const Strings& counts) {
-  Strings fields{packed_text("BatchStrOutput"), packed_array({packed_text("a"), packed_text("b")})};
+std::string batch(const Strings& before_counts, const Strings& counts, std::string_view name = "BatchStrOutput") {
+  Strings fields{packed_text(name), packed_array({packed_text("a"), packed_text("b")})};
   fields.insert(fields.end(), before_counts.begin(), before_counts.end());
   fields.insert(fields.end(), counts.begin(), counts.end());
   fields.insert(fields.end(), {packed_nil, packed_array({})});
@@ -224,12 +224,16 @@ TEST(SglangMessages, Batches) {
   const std::string nothing = packed_array({packed_nil, packed_nil});
   const std::string reasons = packed_array({packed_nil, packed_map({packed_text("type"), packed_text("stop")})});
   const std::string texts = packed_array({packed_text("x"), packed_text("")});
-  const Strings with_reasoning{column(10, 20), column(0, 0), column(3, 4), column(8, 9)};
   const Strings without{column(10, 20), column(3, 4), column(8, 9)};
-  for (const Strings& counts : {with_reasoning, without})
+  const std::vector<std::pair<std::string_view, Strings>> versions{
+      {"BatchStrOutput", {column(10, 20), column(3, 4), column(1, 2), column(8, 9)}},
+      {"BatchTokenIDOutput", {column(10, 20), column(1, 2), column(3, 4), column(8, 9)}},
+      {"BatchStrOutput", without},
+      {"BatchTokenIDOutput", without}};
+  for (const auto& [name, counts] : versions)
     for (const Strings& before :
          {Strings{nothing, reasons, texts, packed_nil}, Strings{reasons, texts, column(5, 5), packed_nil}}) {
-      const Read read({batch(before, counts)});
+      const Read read({batch(before, counts, name)});
       ASSERT_EQ(read.requests.size(), 2U);
       EXPECT_EQ(read.engine, "sglang");
       EXPECT_EQ(read.step->size, 2U);
@@ -239,6 +243,26 @@ TEST(SglangMessages, Batches) {
       EXPECT_EQ(read.requests[1].said.tokens_so_far, 4U);
       EXPECT_EQ(read.requests[1].said.cached_tokens, 9U);
     }
+}
+
+TEST(SglangMessages, BatchesThatAreCutOff) {
+  const std::string whole =
+      batch({packed_nil, packed_nil}, {column(10, 20), column(3, 4), column(1, 2), column(300, 301)});
+  bool told = false;
+  for (std::size_t size = 1; size < whole.size(); ++size) {
+    const Read read({whole.substr(0, size)}, Direction::received, whole.size() - size);
+    for (const Read::Request& request : read.requests) {
+      const bool first = request.id == "a";
+      for (const auto& [count, right] : {std::pair{request.said.prompt_tokens, first ? 10U : 20U},
+                                         {request.said.tokens_so_far, first ? 3U : 4U},
+                                         {request.said.cached_tokens, first ? 300U : 301U}})
+        if (count) {
+          told = true;
+          EXPECT_EQ(*count, right) << size;
+        }
+    }
+  }
+  EXPECT_TRUE(told);
 }
 
 TEST(SglangMessages, AsMaps) {
@@ -271,6 +295,16 @@ TEST(SglangMessages, Requests) {
   const Read many({packed_array({packed_text("BatchTokenizedGenerateReqInput"),
                                  packed_array({packed_text("a"), packed_text("b")}), packed_nil, packed_array({})})});
   EXPECT_EQ(many.requests.size(), 2U);
+  const auto member = [](std::string_view rid) {
+    return packed_array({packed_text("TokenizedGenerateReqInput"), packed_text(rid), packed_nil, some_tokens});
+  };
+  for (const std::string& workers : {packed_nil, packed_array({packed_text("ipc://1"), packed_text("ipc://1")})}) {
+    const Read nameless({packed_array({packed_text("BatchTokenizedGenerateReqInput"), packed_nil, workers,
+                                       packed_array({member("a"), member("b")})})});
+    ASSERT_EQ(nameless.requests.size(), 2U);
+    EXPECT_EQ(nameless.requests[1].id, "b");
+    EXPECT_EQ(nameless.requests[1].said.occurrences.at(0).event, Event::added);
+  }
   const Read abort({packed_array({packed_text("AbortReq"), packed_text("a"), packed_nil})});
   EXPECT_EQ(abort.requests.at(0).said.occurrences.at(0).event, Event::aborted);
 }
