@@ -162,11 +162,23 @@ bool read_map(std::string_view name, const Packed& root, const PackedReader& rea
   return true;
 }
 
-bool read(const PeerMessage& /*message*/, const Packed& root, const PackedReader& reader, EngineUpdate& update) {
-  if (root.is(Kind::map)) return read_map(reader.text_member(root, "type"), root, reader, update);
-  const Packed* name = reader.first(root);
-  const Packed* ids = name != nullptr && name->is(Kind::text) ? reader.next(*name) : nullptr;
-  return ids != nullptr && read_array(name->content, root, *ids, reader, update);
+/// As the names of structures that its processes send to each other end.
+bool is_structure(std::string_view name) {
+  return name.ends_with("Req") || name.ends_with("Input") || name.ends_with("Output");
+}
+
+Reading read(const PeerMessage& /*message*/, const Packed& root, const PackedReader& reader, EngineUpdate& update) {
+  std::string_view name;
+  bool told = false;
+  if (root.is(Kind::map)) {
+    name = reader.text_member(root, "type");
+    told = read_map(name, root, reader, update);
+  } else if (const Packed* first = reader.first(root); first != nullptr && first->is(Kind::text)) {
+    name = first->content;
+    const Packed* ids = reader.next(*first);
+    told = ids != nullptr && read_array(name, root, *ids, reader, update);
+  }
+  return told ? Reading::work : is_structure(name) ? Reading::control : Reading::foreign;
 }
 
 }  // namespace
