@@ -46,6 +46,7 @@ class FrameReader {
 
   /// Why nothing more can be read here: another version, enciphered; Drop::count while it can.
   [[nodiscard]] Drop given_up() const { return given_up_; }
+  /// Headers that could be none, since the last whole message.
   [[nodiscard]] std::size_t malformed() const { return malformed_; }
   [[nodiscard]] std::size_t failed_resyncs() const { return failed_resyncs_; }
 
