@@ -26,6 +26,8 @@ constexpr std::uint64_t longest_short = 255;
 constexpr std::uint64_t longest_plausible = std::uint64_t{1} << 30;
 /// Of MessagePack that proves that a message is one. Less is had by chance.
 constexpr std::size_t least_proof = 8;
+/// The same where its end is not there.
+constexpr std::size_t least_proof_of_beginning = 64;
 
 constexpr unsigned byte_of(char c) {
   return static_cast<unsigned char>(c);
@@ -79,6 +81,14 @@ bool is_packed(std::string_view body) {
          reader.size() == body.size();
 }
 
+bool begins_packed(std::string_view body) {
+  if (body.size() < least_proof_of_beginning) return false;
+  PackedReader reader;
+  const Packed* value = reader.parse(body);
+  return value != nullptr && (value->is(Packed::Kind::array) || value->is(Packed::Kind::map)) && reader.cut_off() &&
+         reader.element(*value, 1) != nullptr;
+}
+
 /// What may stand at a place of the greeting: RFC 23 leaves few bytes to choose.
 bool fits_greeting(std::size_t place, char c) {
   const unsigned byte = byte_of(c);
@@ -112,11 +122,17 @@ Recognition recognise_mid_stream(std::string_view transfer) {
   while (!transfer.empty()) {
     Frame frame;
     std::size_t size = 0;
-    if (parse_strictly(transfer, frame, size) != Parsed::frame || frame.length > transfer.size() - size) return no;
+    if (parse_strictly(transfer, frame, size) != Parsed::frame) return no;
     const std::string_view body = transfer.substr(size, static_cast<std::size_t>(frame.length));
     transfer.remove_prefix(size + body.size());
-    if (frame.command) continue;
+    const bool whole = body.size() == frame.length;
+    if (frame.command && whole) continue;
     if (!more) frames = 0;
+    if (!whole) {
+      // Long prompts take more than a transfer, or more than is captured of one.
+      const bool is_body = frames == 0 || (frames == 1 && begin[0].size() == 1);
+      return {!frame.command && is_body && begins_packed(body) ? Recognition::Answer::peer : Recognition::Answer::no};
+    }
     if (frames < begin.size()) begin[frames] = body;
     ++frames;
     more = frame.more;

@@ -74,9 +74,9 @@ class FrameReader {
 
 /// The signature that either side begins with.
 Recognition recognise(std::string_view prefix);
-/// A transfer on a connection whose beginning is not known that can only be messages: whole frames from its first byte
-/// to its last one, the last of them a message whose first frame, or the one behind a frame of one byte, is one array
-/// or map of MessagePack from its first byte to its last one.
+/// A transfer on a connection whose beginning is not known that can only be messages: frames from its first byte to its
+/// last one, the last of them a message whose first frame, or the one behind a frame of one byte, is one array or map
+/// of MessagePack from its first byte to its last one; or such a frame ends the transfer, and has not ended.
 Recognition recognise_mid_stream(std::string_view transfer);
 
 }  // namespace inferscope::assemble::zmtp

@@ -202,7 +202,8 @@ def sglang_scheduler(folder):
 
 def sglang_counts(batch):
     """Of the prompt, of reasoning, all that were made, of the prompt from the cache."""
-    return [[one.prompt for one in batch], [0] * len(batch), [one.made for one in batch], [one.cached for one in batch]]
+    return [[one.prompt for one in batch], [one.made // 2 for one in batch], [one.made for one in batch],
+            [one.cached for one in batch]]
 
 
 def sglang_detokenizer(folder):

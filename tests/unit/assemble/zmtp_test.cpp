@@ -283,13 +283,39 @@ TEST(Zmtp, IsFoundInMidStreamByWholeMessages) {
   }
 }
 
+TEST(Zmtp, IsFoundInMidStreamByTheBeginningOfALongMessage) {
+  const std::string prompt =
+      packed_array({packed_text("request"), packed_array(std::vector<std::string>(9000, packed_number(70000)))});
+  for (const std::string& message : {zmtp_message({prompt}), zmtp_message({"\0"s, prompt})}) {
+    const std::string beginning = message.substr(0, 16000);
+    Script pieces;
+    pieces.open({.mid_stream = true}).received(beginning).received(message.substr(16000));
+    Listener listener;
+    listener.feed(pieces);
+    ASSERT_EQ(listener.told.size(), 1U);
+    EXPECT_TRUE(listener.told[0].ends_with('[' + prompt + ']'));
+    Script cut;
+    cut.open({.mid_stream = true}).cut(in, beginning, message.size()).received(zmtp_message({"more"}));
+    Listener of_cut;
+    of_cut.feed(cut);
+    ASSERT_EQ(of_cut.told.size(), 2U);
+    EXPECT_TRUE(of_cut.told[0].ends_with("…" + std::to_string(prompt.size()) + "]"));
+    EXPECT_EQ(of_cut.told[1], "<[more]");
+  }
+}
+
 TEST(Zmtp, IsNotFoundInMidStreamByLess) {
+  const std::string long_array = packed_array(std::vector<std::string>(300, packed_number(1)));
+  const std::string long_text = packed_text(std::string(300, 't'));
+  const std::string wrong = packed_array(std::vector<std::string>(300, "\xc1"));
   const std::string dns = "\0\x1d\x9a\x02\1\0\0\1\0\0\0\0\0\0\7example\3com\0\0\1\0\1"s;
   for (const std::string& transfer :
        {dns, zmtp_message({"text"}), zmtp_message({proof}) + "x", zmtp_message({proof}).substr(0, 8),
         zmtp_message({proof + "x"}), zmtp_frame(proof, true), zmtp_message({"\x93\1\2\3"s}),
         zmtp_message({"ab", proof}), "\2\0\0\0\0\0\0\0"s + static_cast<char>(proof.size()) + proof,
-        "GET / HTTP/1.0\r\n\r\n"s}) {
+        zmtp_message({long_array}).substr(0, 40), zmtp_message({"ab", long_array}).substr(0, 200),
+        zmtp_message({long_text}).substr(0, 200), zmtp_message({wrong}).substr(0, 200),
+        zmtp_frame(long_array, false, true).substr(0, 200), "GET / HTTP/1.0\r\n\r\n"s}) {
     Script script;
     auto stream = script.open({.mid_stream = true});
     stream.received(transfer).received(zmtp_message({"more"}));
