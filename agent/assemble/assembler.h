@@ -37,7 +37,8 @@ class Assembler {
   /// Closes what is open; afterwards there are no connections.
   void finish(Time now, const Emit<ExchangeUpdate>& emit);
 
-  /// Unit: bytes of the streams. Lost ones count, too, as soon as their loss shows. out: bytes of exchanges.
+  /// Unit: bytes of the streams. Lost ones count, too, as soon as their loss shows. out: bytes of exchanges, and of
+  /// frames of message queues.
   [[nodiscard]] StageStats stats() const;
   [[nodiscard]] std::size_t connections() const;
   /// Connections given up because there were too many or they were idle for too long.

@@ -213,6 +213,7 @@ void Demultiplexer::hole(Entry& entry, Direction direction, std::uint64_t size, 
   }
   account_.drop(drop_of(reason), size);
   if (entry.phase == Phase::opaque) return;
+  entry.context.unread[index_of(direction)] = entry.context.moment;
   // Without its beginning it is as if found in the middle. A hole behind a beginning that nobody recognised changes
   // nothing: other protocols move large transfers, too.
   const bool begins = position == 0 || !entry.prefix[index_of(direction)].empty();
@@ -269,12 +270,14 @@ void Demultiplexer::give_up_prefix(Entry& entry, Direction direction) {
   if (prefix.empty()) return;
   account_.drop_held(entry.mid_stream ? Drop::before_boundary : Drop::not_recognised, prefix.size());
   entry.context.in_sync[index_of(direction)] = false;
+  entry.context.unread[index_of(direction)] = entry.context.moment;
   prefix.clear();
 }
 
 void Demultiplexer::count_unrecognised(Entry& entry, Direction direction, std::string_view piece, bool fresh) {
   give_up_prefix(entry, direction);
   entry.context.in_sync[index_of(direction)] = false;
+  entry.context.unread[index_of(direction)] = entry.context.moment;
   account_.drop(entry.mid_stream ? Drop::before_boundary : Drop::not_recognised, piece.size());
   if (fresh) ++entry.transfers_looked_at;
   entry.bytes_looked_at += piece.size();

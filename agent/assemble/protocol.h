@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string_view>
 
@@ -47,9 +48,10 @@ struct ConnectionContext {
   std::shared_ptr<const Connection> connection{};
   Role role = Role::unknown;  ///< of the watched process; known by the time a parser is made
   Moment moment{};
-  bool encrypted = false;            ///< what was moved last
-  std::uint64_t first_sequence = 0;  ///< of the connection's exchanges
-  bool in_sync[2]{};                 ///< per direction: the parser will see the stream from its first byte
+  bool encrypted = false;             ///< what was moved last
+  std::uint64_t first_sequence = 0;   ///< of the connection's exchanges
+  bool in_sync[2]{};                  ///< per direction: the parser will see the stream from its first byte
+  std::optional<Moment> unread[2]{};  ///< per direction: when bytes last went by that no parser saw
 
   [[nodiscard]] Direction request_direction() const {
     return role == Role::client ? Direction::sent : Direction::received;

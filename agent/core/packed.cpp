@@ -44,6 +44,9 @@ class TreeBuilder : public msgpack::null_visitor {
   bool end_array() { return close(); }
   bool start_map(std::uint32_t size) { return open({.kind = Packed::Kind::map, .whole = false, .size = size}); }
   bool end_map() { return close(); }
+  void insufficient_bytes(std::size_t /*parsed*/, std::size_t /*place*/) { cut_off_ = true; }
+
+  [[nodiscard]] bool cut_off() const { return cut_off_; }
 
  private:
   struct Level {
@@ -93,6 +96,7 @@ class TreeBuilder : public msgpack::null_visitor {
   std::vector<Packed>& values_;
   std::array<Level, PackedReader::deepest> levels_{};
   std::size_t depth_ = 0;
+  bool cut_off_ = false;
 };
 
 }  // namespace
@@ -103,6 +107,7 @@ const Packed* PackedReader::parse(std::string_view bytes) {
   TreeBuilder builder(values_);
   std::size_t offset = 0;
   const bool complete = msgpack::parse(bytes.data(), bytes.size(), offset, builder);
+  cut_off_ = builder.cut_off();
   size_.reset();
   if (complete) size_ = offset;
   return values_.size() > 1 ? &values_[1] : nullptr;

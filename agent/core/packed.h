@@ -38,6 +38,8 @@ class PackedReader {
   const Packed* parse(std::string_view bytes);
   /// So many of the bytes are that value; nothing if it is not complete or not MessagePack.
   [[nodiscard]] std::optional<std::size_t> size() const { return size_; }
+  /// The bytes end within that value, and nothing in them is wrong.
+  [[nodiscard]] bool cut_off() const { return cut_off_; }
 
   // Null where there is none, or where it was not kept.
   [[nodiscard]] const Packed* first(const Packed& parent) const { return at(parent.first); }
@@ -52,6 +54,7 @@ class PackedReader {
 
   std::vector<Packed> values_{};  ///< the first is none
   std::optional<std::size_t> size_{};
+  bool cut_off_ = false;
 };
 
 /// A number that is not negative.

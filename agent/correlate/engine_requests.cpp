@@ -2,8 +2,9 @@
 #include "correlate/engine_requests.h"
 
 #include <algorithm>
-#include <array>
+#include <utility>
 
+#include "correlate/engine_ids.h"
 #include "model/time_math.h"
 
 namespace inferscope::correlate {
@@ -12,48 +13,8 @@ namespace {
 using Event = EngineUpdate::Event;
 
 constexpr std::size_t preemptions_of_one_trace = 64;
-constexpr std::size_t requests_of_one_call = 128;
+constexpr std::size_t requests_looked_at = 4096;  ///< for one call
 constexpr Duration sweep_interval = std::chrono::minutes{1};
-
-/// What servers put in front of an id for their clients.
-constexpr std::array<std::string_view, 9> prefixes{"chatcmpl-", "cmpl-", "embd-", "pool-",    "score-",
-                                                   "rerank-",   "resp_", "resp-", "classify-"};
-
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
-bool is_hex(char c) {
-  return is_digit(c) || (c >= 'a' && c <= 'f');
-}
-
-std::string_view without_prefix(std::string_view id) {
-  for (const std::string_view prefix : prefixes)
-    if (id.starts_with(prefix) && id.size() > prefix.size()) return id.substr(prefix.size());
-  return id;
-}
-
-/// Without the number of a choice, "0_".
-std::string_view without_choice(std::string_view id) {
-  const std::size_t end = std::min(id.find_first_not_of("0123456789"), id.size());
-  return end > 0 && end + 1 < id.size() && id[end] == '_' ? id.substr(end + 1) : id;
-}
-
-/// "-0", "-1a2b3c4d", or both: the number of a prompt, and eight digits that make an id unique.
-bool is_suffix(std::string_view text) {
-  constexpr std::size_t unique_digits = 8;
-  constexpr std::size_t most_number_digits = 4;
-  while (!text.empty()) {
-    if (text[0] != '-') return false;
-    text.remove_prefix(1);
-    const std::string_view part = text.substr(0, text.find('-'));
-    const bool number =
-        !part.empty() && part.size() <= most_number_digits && std::all_of(part.begin(), part.end(), is_digit);
-    const bool unique = part.size() == unique_digits && std::all_of(part.begin(), part.end(), is_hex);
-    if (!number && !unique) return false;
-    text.remove_prefix(part.size());
-  }
-  return true;
-}
 
 template <class T, class Choose>
 void merge(std::optional<T>& to, const std::optional<T>& from, Choose choose) {
@@ -71,8 +32,6 @@ void merge(EngineTimes& to, const EngineTimes& from) {
   merge(to.last_token, from.last_token, later);
   merge(to.kv_usage_max, from.kv_usage_max, later);
   merge(to.waiting_max, from.waiting_max, later);
-  merge(to.prompt_tokens, from.prompt_tokens, later);
-  merge(to.cached_tokens, from.cached_tokens, later);
   for (const Time time : from.preempted)
     if (to.preempted.size() < preemptions_of_one_trace) to.preempted.push_back(time);
   std::sort(to.preempted.begin(), to.preempted.end());
@@ -114,7 +73,71 @@ void note_step(EngineTimes& times, const EngineUpdate::Step& step) {
   merge(times.waiting_max, step.waiting, later);
 }
 
+/// Whether the server can have handed a request over at that time to serve the call.
+bool within(const RequestTrace& call, Time handed_over) {
+  constexpr Duration tolerance = std::chrono::milliseconds{1};
+  return elapsed(call.begin, handed_over) >= -tolerance && handed_over <= call.end;
+}
+
+/// What answers it is an engine's step.
+bool was_answered(const RequestTrace& call) {
+  return call.outcome == Outcome::ok || call.call.first_token;
+}
+
 }  // namespace
+
+/// The requests of one call, put together.
+class EngineRequests::OneCall {
+ public:
+  void add(const EngineId& id, const EngineTimes& times) {
+    if (empty()) {
+      prefix_ = id.prefix;
+      sum_.engine = times.engine;
+      sum_.request_id = times.request_id;
+    }
+    // Of a prompt there is one request for each choice, or a single one.
+    const auto of_prompt = uniques_.lower_bound({id.prompt, {}});
+    const bool another = of_prompt != uniques_.end() && of_prompt->first.first == id.prompt &&
+                         of_prompt->first.second.empty() != id.choice.empty();
+    const std::string_view unique = uniques_.try_emplace({id.prompt, id.choice}, id.unique).first->second;
+    ambiguous_ = ambiguous_ || another || unique != id.unique || prefix_ != id.prefix;
+    merge(sum_, times);
+    // The choices of a prompt share its tokens.
+    Prompt& prompt = prompts_[id.prompt];
+    merge(prompt.tokens, times.prompt_tokens, later);
+    merge(prompt.cached, times.cached_tokens, later);
+  }
+  void miss_some() { sum_.complete = false; }
+
+  [[nodiscard]] bool empty() const { return sum_.requests == 0; }
+  /// Nothing, too, if there are requests among them that cannot be of the same call.
+  [[nodiscard]] std::optional<EngineTimes> times() const {
+    if (empty() || ambiguous_) return std::nullopt;
+    EngineTimes times = sum_;
+    times.prompt_tokens = times.cached_tokens = 0;
+    for (const auto& [number, prompt] : prompts_) {
+      times.prompt_tokens = sum_of(times.prompt_tokens, prompt.tokens);
+      times.cached_tokens = sum_of(times.cached_tokens, prompt.cached);
+    }
+    return times;
+  }
+
+ private:
+  using Count = std::optional<std::uint64_t>;
+  struct Prompt {
+    Count tokens{};
+    Count cached{};
+  };
+
+  /// Of what is not known of all, there is no sum.
+  static Count sum_of(Count a, Count b) { return a && b ? Count(*a + *b) : std::nullopt; }
+
+  std::string_view prefix_{};
+  std::map<std::pair<std::string_view, std::string_view>, std::string_view> uniques_{};  ///< by prompt and choice
+  std::map<std::string_view, Prompt> prompts_{};
+  EngineTimes sum_{};
+  bool ambiguous_ = false;
+};
 
 void EngineRequests::on(const EngineUpdate& update) {
   expire(update.time);
@@ -149,7 +172,7 @@ void EngineRequests::note(const EngineUpdate& update, const EngineUpdate::Reques
   if (!ended) return;
   times.complete = !missed_something(update.pid, entry);
   entry.ended = true;
-  ended_.emplace_back(update.time, found->first);
+  ended_.emplace(entry.heard, found->first);
 }
 
 EngineRequests::Entries::iterator EngineRequests::entry_of(const EngineUpdate& update,
@@ -161,7 +184,7 @@ EngineRequests::Entries::iterator EngineRequests::entry_of(const EngineUpdate& u
     return entry;
   };
   if (request.id.find('\0') != std::string_view::npos) return entries_.end();
-  Key key{update.pid, without_prefix(without_choice(request.id))};
+  Key key{update.pid, common_part(request.id)};
   key.second.append(1, '\0').append(request.id);
   const auto found = entries_.find(key);
   const bool begins = std::any_of(request.occurrences.begin(), request.occurrences.end(),
@@ -171,6 +194,7 @@ EngineRequests::Entries::iterator EngineRequests::entry_of(const EngineUpdate& u
     if (found->second.ended && begins) {
       ++in_;
       ++out_;
+      ended_.erase({found->second.heard, found->first});
       found->second = fresh_entry();
     }
     return found;
@@ -180,10 +204,8 @@ EngineRequests::Entries::iterator EngineRequests::entry_of(const EngineUpdate& u
   if (entries_.size() >= limits_.requests) {
     ++refused_;
     if (ended_.empty()) return entries_.end();
-    const auto oldest = entries_.find(ended_.front().second);
-    ended_.pop_front();
-    if (oldest == entries_.end() || !oldest->second.ended) return entries_.end();
-    entries_.erase(oldest);
+    entries_.erase(ended_.begin()->second);
+    ended_.erase(ended_.begin());
   }
   return entries_.try_emplace(std::move(key), fresh_entry()).first;
 }
@@ -195,46 +217,51 @@ bool EngineRequests::missed_something(Pid pid, const Entry& entry) const {
 }
 
 std::optional<EngineTimes> EngineRequests::find(const RequestTrace& trace) const {
-  std::optional<EngineTimes> found;
-  if (trace.role == Role::client || entries_.empty()) return found;
-  if (trace.call.response.id && collect(trace.process.pid, without_prefix(*trace.call.response.id), found))
-    return found;
-  collect(trace.process.pid, without_prefix(find_header(trace.exchange.request.headers, "x-request-id")), found);
-  return found;
+  if (trace.role == Role::client || entries_.empty()) return std::nullopt;
+  OneCall call;
+  const std::optional<std::string>& told = trace.call.response.id;
+  const std::string_view given = find_header(trace.exchange.request.headers, "x-request-id");
+  if (told) collect(trace, *told, false, call);
+  // An id that was made of the given one has said more than that already.
+  if (call.empty() && !(told && told->ends_with(given))) collect(trace, given, true, call);
+  return call.times();
 }
 
-bool EngineRequests::collect(Pid pid, std::string_view id, std::optional<EngineTimes>& found) const {
+void EngineRequests::collect(const RequestTrace& trace, std::string_view id, bool prefixed, OneCall& call) const {
   // The byte that ends it in a key.
-  if (id.empty() || id.find('\0') != std::string_view::npos) return false;
-  const auto take = [&](char behind) {
-    const std::string begin = std::string(id) + behind;
-    std::size_t count = 0;
+  if (id.empty() || id.find('\0') != std::string_view::npos) return;
+  const Pid pid = trace.process.pid;
+  std::size_t left = requests_looked_at;
+  const auto take = [&](std::string_view part, char behind) {
+    const std::string begin = std::string(part) + behind;
     for (auto it = entries_.lower_bound({pid, begin});
-         it != entries_.end() && it->first.first == pid && it->first.second.starts_with(begin) &&
-         count < requests_of_one_call;
-         ++it, ++count) {
-      const std::string_view searched = std::string_view(it->first.second).substr(0, it->first.second.find('\0'));
-      if (!is_suffix(searched.substr(id.size()))) continue;
-      EngineTimes times = it->second.times;
+         it != entries_.end() && it->first.first == pid && it->first.second.starts_with(begin); ++it) {
+      if (left == 0) return call.miss_some();
+      --left;
+      const Entry& entry = it->second;
+      if (!within(trace, entry.first_heard)) continue;
+      const auto parts = made_of(entry.times.request_id, id, prefixed);
+      if (!parts) continue;
+      EngineTimes times = entry.times;
       // By the server's own account it waited from when it was handed over, which is all that is known of some engines.
-      if (!times.queued) times.queued = it->second.added;
-      if (!it->second.ended) times.complete = !missed_something(pid, it->second);
-      if (!found) found = EngineTimes{.engine = times.engine, .request_id = times.request_id};
-      merge(*found, times);
+      if (!times.queued) times.queued = entry.added;
+      if (!entry.ended) times.complete = !missed_something(pid, entry) && (times.steps > 0 || !was_answered(trace));
+      call.add(*parts, times);
     }
-    return found.has_value();
   };
-  return take('\0') || take('-');
+  // The server may have put a prefix in front of one that is there already.
+  for (const std::string_view part : {common_part(id), id}) {
+    for (const char behind : {'\0', '-'})
+      if (call.empty() && left > 0) take(part, behind);
+    if (!prefixed || part == id) break;
+  }
 }
 
 void EngineRequests::expire(Time now) {
-  while (!ended_.empty() && elapsed(ended_.front().first, now) > limits_.keep_ended) {
-    const auto oldest = entries_.find(ended_.front().second);
-    if (oldest != entries_.end() && oldest->second.ended && oldest->second.heard == ended_.front().first) {
-      entries_.erase(oldest);
-      ++out_;
-    }
-    ended_.pop_front();
+  while (!ended_.empty() && elapsed(ended_.begin()->first, now) > limits_.keep_ended) {
+    entries_.erase(ended_.begin()->second);
+    ended_.erase(ended_.begin());
+    ++out_;
   }
   if (now < next_sweep_) return;
   next_sweep_ = Time{Duration{saturating_add(to_ns(now), sweep_interval.count())}};

@@ -3,9 +3,9 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -29,9 +29,9 @@ class EngineRequests {
   explicit EngineRequests(Limits limits) : limits_(limits) {}
 
   void on(const EngineUpdate& update);
-  /// By the response's id or the request's X-Request-Id. An engine's id is that, with or without a prefix as
-  /// "chatcmpl-"; in front may stand the number of a choice and '_', behind it the number of a prompt and what makes it
-  /// unique.
+  /// By the response's id, or else the request's X-Request-Id, of which the engine's ids were made (engine_ids.h),
+  /// among those that were handed over during the call. Nothing if there are some that cannot be of the same call:
+  /// clients give several calls the same id.
   [[nodiscard]] std::optional<EngineTimes> find(const RequestTrace& trace) const;
 
   /// Unit: requests of engines. Dropped: "limit" (not kept, or given up for others before its time), "silent".
@@ -48,17 +48,18 @@ class EngineRequests {
   /// The id by which it is looked for, and the whole one.
   using Key = std::pair<Pid, std::string>;
   using Entries = std::map<Key, Entry>;
+  class OneCall;
 
   void note(const EngineUpdate& update, const EngineUpdate::Request& request);
   Entries::iterator entry_of(const EngineUpdate& update, const EngineUpdate::Request& request);
   [[nodiscard]] bool missed_something(Pid pid, const Entry& entry) const;
-  bool collect(Pid pid, std::string_view id, std::optional<EngineTimes>& found) const;
+  void collect(const RequestTrace& trace, std::string_view id, bool prefixed, OneCall& call) const;
   void expire(Time now);
 
   Limits limits_;
   Entries entries_{};
-  std::deque<std::pair<Time, Key>> ended_{};
-  std::map<Pid, Time> losses_{};  ///< when messages of a process were last missed
+  std::set<std::pair<Time, Key>> ended_{};  ///< all that have, by when
+  std::map<Pid, Time> losses_{};            ///< when messages of a process were last missed
   Time next_sweep_{};
   std::uint64_t in_ = 0;
   std::uint64_t out_ = 0;

@@ -15,8 +15,11 @@ constexpr std::array<const Engine*, 2> engines{&vllm_engine, &sglang_engine};
 
 constexpr std::size_t longest_id = 512;
 constexpr std::size_t most_connections = 4096;
-/// Messages on a connection, none of them an engine's.
-constexpr std::uint32_t others_before_giving_up = 256;
+/// So many of another kind on a connection, none of them an engine's; or many more that are pickled, as an engine may
+/// do with some of its messages, and as others do with all.
+constexpr std::uint32_t foreign_weight = 64;
+constexpr std::uint32_t pickled_weight = 1;
+constexpr std::uint32_t most_weight = 256 * foreign_weight;
 
 /// Of protocol 2 and later, as all Pythons of today write it.
 bool is_pickle(std::string_view content) {
@@ -51,37 +54,51 @@ void EngineMessages::on(const PeerMessage& message, const Emit<EngineUpdate>& em
   Heard& heard = heard_of(message);
   if (message.frames.empty()) {
     ++missed_;
-    if (!heard.engine) return;
     begin(message, {});
     update_.cut = true;
-    emit(update_);
-  } else if (read(message, emit)) {
-    heard.engine = true;
-  } else if (!heard.engine && ++heard.others == others_before_giving_up && control_ != nullptr) {
-    control_->stop_payload(message.connection->id);
+    if (heard.engine) return emit(update_);
+    heard.missed = update_;
+    return;
+  }
+  switch (read(message)) {
+    case Kind::work:
+      ++out_;
+      if (heard.missed) emit(*heard.missed);
+      heard = {.engine = true};
+      return emit(update_);
+    case Kind::control:
+      ++control_messages_;
+      return;
+    case Kind::pickled:
+      ++pickled_;
+      return count_other(message, heard, pickled_weight);
+    case Kind::foreign:
+      ++foreign_;
+      return count_other(message, heard, foreign_weight);
   }
 }
 
-bool EngineMessages::read(const PeerMessage& message, const Emit<EngineUpdate>& emit) {
+EngineMessages::Kind EngineMessages::read(const PeerMessage& message) {
   const PeerMessage::Frame& body = body_of(message);
-  if (is_pickle(body.content)) {
-    ++pickled_;
-    return false;
-  }
+  if (is_pickle(body.content)) return Kind::pickled;
   const Packed* root = reader_.parse(body.content);
   const bool structured = root != nullptr && (root->is(Packed::Kind::array) || root->is(Packed::Kind::map));
-  if (structured && (!body.whole() || reader_.size() == body.content.size())) {
-    for (const Engine* engine : engines) {
-      begin(message, engine->name);
-      update_.cut = !body.whole();
-      if (!engine->read(message, *root, reader_, update_)) continue;
-      ++out_;
-      emit(update_);
-      return true;
-    }
+  if (!structured || (body.whole() && reader_.size() != body.content.size())) return Kind::foreign;
+  Kind kind = Kind::foreign;
+  for (const Engine* engine : engines) {
+    begin(message, engine->name);
+    update_.cut = !body.whole();
+    const Reading reading = engine->read(message, *root, reader_, update_);
+    if (reading == Reading::work) return Kind::work;
+    if (reading == Reading::control) kind = Kind::control;
   }
-  ++foreign_;
-  return false;
+  return kind;
+}
+
+void EngineMessages::count_other(const PeerMessage& message, Heard& heard, std::uint32_t weight) {
+  if (heard.engine || heard.others >= most_weight) return;
+  heard.others += weight;
+  if (heard.others >= most_weight && control_ != nullptr) control_->stop_payload(message.connection->id);
 }
 
 void EngineMessages::begin(const PeerMessage& message, std::string_view engine) {
@@ -104,6 +121,7 @@ EngineMessages::Heard& EngineMessages::heard_of(const PeerMessage& message) {
 StageStats EngineMessages::stats() const {
   StageStats stats{.in = in_, .out = out_};
   stats.drop("not an engine's", foreign_);
+  stats.drop("not of requests", control_messages_);
   stats.drop("pickled", pickled_);
   stats.drop("missed", missed_);
   return stats;

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <string_view>
 #include <unordered_map>
 
 #include "core/emit.h"
@@ -22,18 +24,22 @@ class EngineMessages {
 
   void on(const PeerMessage& message, const Emit<EngineUpdate>& emit);
 
-  /// Unit: messages. Dropped: "not an engine's", "pickled", "missed" (a place where some are not there).
+  /// Unit: messages. Dropped: "not an engine's", "not of requests" (an engine's), "pickled", "missed" (a place where
+  /// some are not there).
   [[nodiscard]] StageStats stats() const;
 
  private:
   /// Of one connection.
   struct Heard {
-    bool engine = false;       ///< a message was an engine's
-    std::uint32_t others = 0;  ///< messages before that
+    bool engine = false;                   ///< a message told of an engine's work
+    std::uint32_t others = 0;              ///< messages before that, by how little they are like an engine's
+    std::optional<EngineUpdate> missed{};  ///< the last time before that
   };
+  enum class Kind : std::uint8_t { foreign, control, pickled, work };
 
-  bool read(const PeerMessage& message, const Emit<EngineUpdate>& emit);
+  Kind read(const PeerMessage& message);
   void begin(const PeerMessage& message, std::string_view engine);
+  void count_other(const PeerMessage& message, Heard& heard, std::uint32_t weight);
   Heard& heard_of(const PeerMessage& message);
 
   CaptureControl* control_;
@@ -43,6 +49,7 @@ class EngineMessages {
   std::uint64_t in_ = 0;
   std::uint64_t out_ = 0;
   std::uint64_t foreign_ = 0;
+  std::uint64_t control_messages_ = 0;
   std::uint64_t pickled_ = 0;
   std::uint64_t missed_ = 0;
 };

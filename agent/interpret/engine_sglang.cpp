@@ -2,12 +2,14 @@
 // SGLang since it writes MessagePack: its tokenizer manager (which serves HTTP), scheduler and detokenizer. Messages
 // are msgspec structures as arrays that begin with the structure's name. Of a batch, each value is a column with an
 // element for each request; which column is which is told by what it holds.
-//   manager → scheduler: ["TokenizedGenerateReqInput", rid, …], ["BatchTokenizedGenerateReqInput", rids, …, [request,
-//   …]],
+//   manager → scheduler: ["TokenizedGenerateReqInput", rid, …],
+//                        ["BatchTokenizedGenerateReqInput", rids or nil, ipcs or nil, [["Tokenized…", rid, …], …]],
 //                        ["AbortReq", rid, …]
-//   → manager: ["BatchStrOutput" or "BatchTokenIDOutput", rids, …, finished_reasons, …, prompt_tokens,
-//   [reasoning_tokens,]
-//               completion_tokens, cached_tokens, …]
+//   scheduler → detokenizer (→ manager, where there is none):
+//     ["BatchTokenIDOutput", rids, …, finished_reasons, …, prompt, [reasoning,] completion, cached, …]
+//   detokenizer → manager:
+//     ["BatchStrOutput", rids, …, finished_reasons, …, prompt, completion, [reasoning,] cached, …]
+// The last ones are counts of tokens; those of reasoning came later, and not to the same place.
 // No times are told but by when a message moves.
 #include <vector>
 
@@ -46,8 +48,21 @@ bool read_ids(const Packed* ids, const PackedReader& reader, EngineUpdate& updat
   return !update.requests.empty();
 }
 
+/// The requests of a batch, which tell their ids where the batch does not.
+bool read_members(const Packed& behind, const PackedReader& reader, EngineUpdate& update) {
+  const Packed* batch = reader.next(behind);
+  for (; batch != nullptr; batch = reader.next(*batch)) {
+    const Packed* request = batch->is(Kind::array) ? reader.first(*batch) : nullptr;
+    if (request != nullptr && request->is(Kind::array)) break;
+  }
+  if (batch == nullptr) return false;
+  for (const Packed* request = reader.first(*batch); request != nullptr; request = reader.next(*request))
+    note(update, reader.element(*request, 1), Event::added);
+  return !update.requests.empty();
+}
+
 bool is_column_of(const Packed& value, std::uint32_t rows, const PackedReader& reader, bool (*fits)(const Packed&)) {
-  if (!value.is(Kind::array) || value.size != rows) return false;
+  if (!value.is(Kind::array) || !value.whole || value.size != rows) return false;
   for (const Packed* one = reader.first(value); one != nullptr; one = reader.next(*one))
     if (!fits(*one)) return false;
   return true;
@@ -90,12 +105,15 @@ bool read_rids(const Packed* rids, const PackedReader& reader, EngineUpdate& upd
   return true;
 }
 
-void read_columns(const Packed& rids, const PackedReader& reader, EngineUpdate& update) {
+/// `root` is the batch whose ids `rids` are, `name` what it is called.
+void read_columns(std::string_view name, const Packed& root, const Packed& rids, const PackedReader& reader,
+                  EngineUpdate& update) {
   constexpr std::size_t least_counts = 3;
   constexpr std::size_t most_counts = 4;
   const auto is_reason = [](const Packed& value) { return value.is(Kind::nil) || value.is(Kind::map); };
   const auto is_count = [](const Packed& value) { return value.is(Kind::integer); };
   bool finished_seen = false;
+  bool all_counts = root.whole;
   std::vector<const Packed*> counts;
   // The first row of columns of counts that is long enough; positions in texts are counts, too, but stand alone.
   for (const Packed* value = reader.next(rids); value != nullptr; value = reader.next(*value)) {
@@ -103,7 +121,11 @@ void read_columns(const Packed& rids, const PackedReader& reader, EngineUpdate& 
       counts.push_back(value);
       continue;
     }
-    if (counts.size() >= least_counts) break;
+    if (counts.size() >= least_counts) {
+      // One that is cut off may have been another of them.
+      all_counts = all_counts || !value->is(Kind::array) || value->whole;
+      break;
+    }
     counts.clear();
     // The column before it is of names, which may all be missing.
     if (finished_seen || !is_column_of(*value, rids.size, reader, is_reason)) continue;
@@ -111,16 +133,19 @@ void read_columns(const Packed& rids, const PackedReader& reader, EngineUpdate& 
     for (const Packed* one = reader.first(*value); one != nullptr; one = reader.next(*one))
       finished_seen = finished_seen || one->is(Kind::map);
   }
-  // Tokens of reasoning may stand behind those of the prompt.
-  if (counts.size() >= least_counts)
-    read_counts({counts[0], counts[counts.size() - 2], counts[counts.size() - 1]}, reader, update);
+  if (counts.size() == most_counts)
+    read_counts({counts[0], counts[name == "BatchStrOutput" ? 1 : 2], counts[3]}, reader, update);
+  else if (counts.size() == least_counts && all_counts)
+    read_counts({counts[0], counts[1], counts[2]}, reader, update);
 }
 
-bool read_array(std::string_view name, const Packed& ids, const PackedReader& reader, EngineUpdate& update) {
+bool read_array(std::string_view name, const Packed& root, const Packed& ids, const PackedReader& reader,
+                EngineUpdate& update) {
+  if (is_request(name) && ids.is(Kind::nil)) return read_members(ids, reader, update);
   if (is_request(name)) return read_ids(&ids, reader, update, Event::added);
   if (name == "AbortReq") return read_ids(&ids, reader, update, Event::aborted);
   if (!is_batch(name) || !read_rids(&ids, reader, update)) return false;
-  read_columns(ids, reader, update);
+  read_columns(name, root, ids, reader, update);
   return true;
 }
 
@@ -137,11 +162,23 @@ bool read_map(std::string_view name, const Packed& root, const PackedReader& rea
   return true;
 }
 
-bool read(const PeerMessage& /*message*/, const Packed& root, const PackedReader& reader, EngineUpdate& update) {
-  if (root.is(Kind::map)) return read_map(reader.text_member(root, "type"), root, reader, update);
-  const Packed* name = reader.first(root);
-  const Packed* ids = name != nullptr && name->is(Kind::text) ? reader.next(*name) : nullptr;
-  return ids != nullptr && read_array(name->content, *ids, reader, update);
+/// As the names of structures that its processes send to each other end.
+bool is_structure(std::string_view name) {
+  return name.ends_with("Req") || name.ends_with("Input") || name.ends_with("Output");
+}
+
+Reading read(const PeerMessage& /*message*/, const Packed& root, const PackedReader& reader, EngineUpdate& update) {
+  std::string_view name;
+  bool told = false;
+  if (root.is(Kind::map)) {
+    name = reader.text_member(root, "type");
+    told = read_map(name, root, reader, update);
+  } else if (const Packed* first = reader.first(root); first != nullptr && first->is(Kind::text)) {
+    name = first->content;
+    const Packed* ids = reader.next(*first);
+    told = ids != nullptr && read_array(name, root, *ids, reader, update);
+  }
+  return told ? Reading::work : is_structure(name) ? Reading::control : Reading::foreign;
 }
 
 }  // namespace

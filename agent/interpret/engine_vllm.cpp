@@ -24,10 +24,11 @@ constexpr std::size_t last_cached_count = 10;
 constexpr std::int64_t most_finish_reason = 15;
 /// Places of outputs among the values of a message from the core.
 constexpr std::size_t last_outputs_place = 1;
-/// A request may have waited for long before it is told of.
-constexpr Duration longest_wait = std::chrono::hours(1);
-/// A step is told as soon as it is done.
-constexpr Duration longest_step = std::chrono::seconds(30);
+/// A request may have waited for long before it is told of, and a step may take long to be told.
+constexpr Duration longest_ago = std::chrono::hours(1);
+/// In front of a message to the core: 0 add, 1 abort; the others (a wave of all cores, a call of a function …) tell of
+/// no request.
+constexpr char last_type = 5;
 
 bool is_ids(const Packed& array, const PackedReader& reader) {
   if (!array.is(Kind::array)) return false;
@@ -58,14 +59,27 @@ bool read_abort(const Packed& root, const PackedReader& reader, EngineUpdate& up
   return true;
 }
 
-/// Each {type, timestamp}: 1 queued, 2 scheduled, 3 preempted.
-void read_events(const Packed& events, const PackedReader& reader, EngineUpdate::Request& request, Time message) {
+/// When a message moved, and whether the engine's clock is believed in it. What else it says of times is then not
+/// believed, either: times of two clocks give durations that never were.
+struct Clock {
+  Time message{};
+  bool is_believed = true;
+
+  [[nodiscard]] std::optional<Time> time_of(double seconds) const {
+    return is_believed ? believed(seconds, message, longest_ago) : std::nullopt;
+  }
+};
+
+/// Each {type, timestamp}: 1 queued, 2 scheduled, 3 preempted. Of the first two only the time is of interest; the last
+/// is counted, too.
+void read_events(const Packed& events, const PackedReader& reader, EngineUpdate::Request& request, const Clock& clock) {
   for (const Packed* event = reader.first(events); event != nullptr; event = reader.next(*event)) {
     const auto type = reader.count_member(*event, "type");
     const Packed* timestamp = reader.member(*event, "timestamp");
     if (!type || *type < 1 || *type > 3 || timestamp == nullptr) continue;
     const Event what = *type == 1 ? Event::queued : *type == 2 ? Event::scheduled : Event::preempted;
-    request.occurrences.push_back({what, believed(timestamp->real, message, longest_wait).value_or(message)});
+    const auto time = clock.time_of(timestamp->real);
+    if (time || what == Event::preempted) request.occurrences.push_back({what, time.value_or(clock.message)});
   }
 }
 
@@ -74,7 +88,7 @@ bool is_events(const Packed& value, const PackedReader& reader) {
   return event != nullptr && reader.member(*event, "timestamp") != nullptr;
 }
 
-void read_rest(const Packed& output, const PackedReader& reader, EngineUpdate::Request& request, Time message) {
+void read_rest(const Packed& output, const PackedReader& reader, EngineUpdate::Request& request, const Clock& clock) {
   std::size_t place = first_finish_reason;
   const Packed* value = reader.element(output, place);
   for (; value != nullptr; value = reader.next(*value), ++place) {
@@ -85,7 +99,7 @@ void read_rest(const Packed& output, const PackedReader& reader, EngineUpdate::R
       if (place >= first_cached_count && place <= last_cached_count && !request.cached_tokens)
         request.cached_tokens = count_of(*value);
     } else if (is_events(*value, reader)) {
-      read_events(*value, reader, request, message);
+      read_events(*value, reader, request, clock);
     } else if (const auto prompt = reader.count_member(*value, "num_prompt_tokens")) {
       request.prompt_tokens = prompt;
       request.cached_tokens = reader.count_member(*value, "num_cached_tokens");
@@ -93,7 +107,7 @@ void read_rest(const Packed& output, const PackedReader& reader, EngineUpdate::R
   }
 }
 
-bool read_output(const Packed& output, const PackedReader& reader, EngineUpdate& update, Time message) {
+bool read_output(const Packed& output, const PackedReader& reader, EngineUpdate& update, const Clock& clock) {
   const Packed* id = output.is(Kind::array) ? reader.first(output) : nullptr;
   const Packed* tokens = id != nullptr && is_request_id(id) ? reader.next(*id) : nullptr;
   if (tokens == nullptr || !tokens->is(Kind::array)) return false;
@@ -101,7 +115,7 @@ bool read_output(const Packed& output, const PackedReader& reader, EngineUpdate&
   request.id = id->content;
   request.new_tokens = tokens->size;
   request.in_step = true;
-  read_rest(output, reader, request, message);
+  read_rest(output, reader, request, clock);
   return true;
 }
 
@@ -115,23 +129,34 @@ bool read_stats(const Packed& stats, const PackedReader& reader, EngineUpdate::S
   return step.running || step.waiting;
 }
 
-bool read_outputs(const Packed& root, const PackedReader& reader, EngineUpdate& update) {
+/// Where the engine says when it was done with the step.
+const Packed* timestamp_behind(const Packed& outputs, const PackedReader& reader) {
+  const Packed* value = reader.next(outputs);
+  while (value != nullptr && !value->is(Kind::real)) value = reader.next(*value);
+  return value;
+}
+
+Reading read_outputs(const Packed& root, const PackedReader& reader, EngineUpdate& update) {
   const Packed* outputs = nullptr;
   std::size_t place = 0;
   for (const Packed* value = reader.first(root); value != nullptr && place <= last_outputs_place && outputs == nullptr;
        value = reader.next(*value), ++place)
     if (value->is(Kind::array)) outputs = value;
-  if (outputs == nullptr) return false;
-  const Time message = update.time;
+  if (outputs == nullptr) return Reading::foreign;
+  Clock clock{.message = update.time};
+  const Packed* timestamp = timestamp_behind(*outputs, reader);
+  if (timestamp != nullptr) {
+    const auto time = clock.time_of(timestamp->real);
+    clock.is_believed = time.has_value();
+    if (time) update.time = *time;
+  }
   for (const Packed* output = reader.first(*outputs); output != nullptr; output = reader.next(*output))
-    if (!read_output(*output, reader, update, message) && output->whole) return false;
+    if (!read_output(*output, reader, update, clock) && output->whole) return Reading::foreign;
   EngineUpdate::Step step{.size = outputs->size};
   bool told = outputs->size > 0;
   for (const Packed* value = reader.next(*outputs); value != nullptr; value = reader.next(*value)) {
     if (value->is(Kind::map) && read_stats(*value, reader, step)) {
       told = true;
-    } else if (value->is(Kind::real)) {
-      if (const auto time = believed(value->real, message, longest_step)) update.time = *time;
     } else if (value->is(Kind::array) && value->size > 0 && is_ids(*value, reader)) {
       told = true;
       for (const Packed* id = reader.first(*value); id != nullptr; id = reader.next(*id))
@@ -139,16 +164,17 @@ bool read_outputs(const Packed& root, const PackedReader& reader, EngineUpdate& 
     }
   }
   update.step = step;
-  return told;
+  if (told) return Reading::work;
+  return timestamp != nullptr ? Reading::control : Reading::foreign;  // the answer to a call of a function …
 }
 
-bool read(const PeerMessage& message, const Packed& root, const PackedReader& reader, EngineUpdate& update) {
-  if (!root.is(Kind::array)) return false;
-  if (message.frames.size() > 1 && message.frames[0].content.size() == 1) {
-    const char type = message.frames[0].content[0];
-    return type == 0 ? read_add(root, reader, update) : type == 1 && read_abort(root, reader, update);
-  }
-  return read_outputs(root, reader, update);
+Reading read(const PeerMessage& message, const Packed& root, const PackedReader& reader, EngineUpdate& update) {
+  if (!root.is(Kind::array)) return Reading::foreign;
+  if (message.frames.size() < 2 || message.frames[0].content.size() != 1) return read_outputs(root, reader, update);
+  const char type = message.frames[0].content[0];
+  if (type == 0) return read_add(root, reader, update) ? Reading::work : Reading::foreign;
+  if (type == 1) return read_abort(root, reader, update) ? Reading::work : Reading::foreign;
+  return type > 1 && type <= last_type ? Reading::control : Reading::foreign;
 }
 
 }  // namespace

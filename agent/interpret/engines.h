@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string_view>
 
@@ -10,11 +11,14 @@
 
 namespace inferscope::interpret {
 
+/// What a message is to an engine: none of its own, one in its format that says nothing of requests, or one that does.
+enum class Reading : std::uint8_t { foreign, control, work };
+
 /// How one engine's processes say things. `root` is the message's MessagePack, an array or a map, which `reader` holds.
 struct Engine {
   std::string_view name{};
-  /// False if it is none of the engine's messages that say anything of requests; then `update` may be anything.
-  bool (*read)(const PeerMessage& message, const Packed& root, const PackedReader& reader, EngineUpdate& update);
+  /// Unless it is work, `update` may be anything.
+  Reading (*read)(const PeerMessage& message, const Packed& root, const PackedReader& reader, EngineUpdate& update);
 };
 
 extern const Engine vllm_engine;

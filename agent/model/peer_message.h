@@ -26,7 +26,8 @@ struct PeerMessage {
   Time time{};  ///< sent: handed to the kernel; received: all of it was there
   Pid pid = 0;
   Tid tid = 0;
-  /// In their order. None: some messages were missed here, and nobody knows how many.
+  /// In their order. None: some messages may have been missed here, and nobody knows how many. Of those that went by
+  /// before the connection was known for what it is, this is told late, with the time of then.
   std::span<const Frame> frames{};
 };
 

@@ -201,7 +201,9 @@ def sglang_scheduler(folder):
 
 
 def sglang_counts(batch):
-    return [[one.prompt for one in batch], [0] * len(batch), [one.made for one in batch], [one.cached for one in batch]]
+    """Of the prompt, of reasoning, all that were made, of the prompt from the cache."""
+    return [[one.prompt for one in batch], [one.made // 2 for one in batch], [one.made for one in batch],
+            [one.cached for one in batch]]
 
 
 def sglang_detokenizer(folder):
@@ -211,7 +213,9 @@ def sglang_detokenizer(folder):
     texts = context.socket(zmq.PUSH)
     connect(texts, address(folder, "outputs"))
     while True:
-        _, rids, workers, done, _, _, _, _, _, _, _, *counts = msgpack.unpackb(tokens.recv())
+        _, rids, workers, done, _, _, _, _, _, _, _, prompt, reasoning, made, cached, *rest = msgpack.unpackb(tokens.recv())
+        # Not in the order in which they came.
+        counts = [prompt, made, reasoning, cached, *rest]
         texts.send(msgpack.packb(["BatchStrOutput", rids, workers, done, ["word "] * len(rids), None, *counts]))
 
 

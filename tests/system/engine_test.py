@@ -144,6 +144,19 @@ class VllmTest(EngineTest):
         self.assertIn("mine-1", truth["id"])
         self.assertTrue(truth["aborted"])
 
+    def test_calls_with_the_same_id(self):
+        agent, server = self.start_both("vllm")
+        ids = set()
+        for count in (1, 2):
+            trace = agent.trace_of(self.ask(server, headers={"X-Request-Id": "mine-2"}, max_tokens=2 + count))
+            self.check(trace, self.truths(server, count)[trace["inferscope.engine.request_id"]])
+            ids.add(trace["inferscope.engine.request_id"])
+        self.assertEqual(len(ids), 2)
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            asked = [pool.submit(self.ask, server, {"X-Request-Id": "mine-3"}, max_tokens=20) for _ in range(2)]
+        for reply in asked:
+            self.assertNotIn("inferscope.engine.request_id", agent.trace_of(reply.result()), "either may be meant")
+
     def test_is_shown(self):
         agent, server = self.start_both("vllm")
         trace = agent.trace_of(self.ask(server))

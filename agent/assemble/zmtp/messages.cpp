@@ -16,7 +16,9 @@ constexpr std::size_t kept_capacity = std::size_t{64} * 1024;  ///< of memory fo
 class Messages final : public FrameSink {
  public:
   Messages(const ConnectionContext& context, ExchangeOutput& output, Direction direction)
-      : context_(context), output_(output), direction_(direction) {}
+      : context_(context), output_(output), direction_(direction) {
+    if (const auto& unread = context.unread[index_of(direction)]) tell(*unread);
+  }
   Messages(const Messages&) = delete;
   Messages& operator=(const Messages&) = delete;
   ~Messages() override { output_.held -= body_.size(); }
@@ -64,13 +66,15 @@ class Messages final : public FrameSink {
     tell();
   }
 
-  void tell() {
+  void tell() { tell(context_.moment); }
+
+  void tell(const Moment& moment) {
     if (output_.messages != nullptr && *output_.messages) {
       (*output_.messages)({.connection = context_.connection,
                            .direction = direction_,
-                           .time = context_.moment.time,
-                           .pid = context_.moment.pid,
-                           .tid = context_.moment.tid,
+                           .time = moment.time,
+                           .pid = moment.pid,
+                           .tid = moment.tid,
                            .frames = frames_});
     }
     frames_.clear();

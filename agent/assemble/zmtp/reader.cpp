@@ -22,10 +22,12 @@ constexpr unsigned command_bit = 4;
 constexpr std::size_t short_header = 2;
 constexpr std::size_t long_header = 9;
 constexpr std::uint64_t longest_short = 255;
-/// Longer ones are not believed where frames have to prove themselves.
+/// Nobody sends longer ones, and what is misread is likely to be longer.
 constexpr std::uint64_t longest_plausible = std::uint64_t{1} << 30;
 /// Of MessagePack that proves that a message is one. Less is had by chance.
 constexpr std::size_t least_proof = 8;
+/// The same where its end is not there.
+constexpr std::size_t least_proof_of_beginning = 64;
 
 constexpr unsigned byte_of(char c) {
   return static_cast<unsigned char>(c);
@@ -40,10 +42,12 @@ Parsed parse(std::string_view header, Frame& frame, std::size_t& size) {
   frame.command = (flags & command_bit) != 0;
   if ((flags & ~(more_bit | long_bit | command_bit)) != 0 || (frame.more && frame.command)) return Parsed::malformed;
   size = (flags & long_bit) != 0 ? long_header : short_header;
-  if (header.size() < size) return Parsed::need_more;
   frame.length = 0;
   for (const char c : header.substr(1, size - 1)) frame.length = frame.length << 8 | byte_of(c);
-  return frame.length >> 63 != 0 ? Parsed::malformed : Parsed::frame;
+  const std::size_t missing = size - std::min(size, header.size());
+  // Told by the first byte that makes it too long, in whose place the mask would do so, too.
+  if (header.size() > 1 && frame.length > longest_plausible >> 8 * missing) return Parsed::malformed;
+  return missing > 0 ? Parsed::need_more : Parsed::frame;
 }
 
 /// As it stands where frames have to prove themselves: no longer a header than its length needs.
@@ -51,7 +55,7 @@ Parsed parse_strictly(std::string_view header, Frame& frame, std::size_t& size) 
   const Parsed parsed = parse(header, frame, size);
   if (parsed != Parsed::frame) return parsed;
   const bool needed = (size == long_header) == (frame.length > longest_short);
-  return needed && frame.length <= longest_plausible ? Parsed::frame : Parsed::malformed;
+  return needed ? Parsed::frame : Parsed::malformed;
 }
 
 /// A whole header, and frames behind each other up to the end of the piece. Text, also the mask, begins no frame.
@@ -75,6 +79,14 @@ bool is_packed(std::string_view body) {
   const Packed* value = reader.parse(body);
   return value != nullptr && (value->is(Packed::Kind::array) || value->is(Packed::Kind::map)) &&
          reader.size() == body.size();
+}
+
+bool begins_packed(std::string_view body) {
+  if (body.size() < least_proof_of_beginning) return false;
+  PackedReader reader;
+  const Packed* value = reader.parse(body);
+  return value != nullptr && (value->is(Packed::Kind::array) || value->is(Packed::Kind::map)) && reader.cut_off() &&
+         reader.element(*value, 1) != nullptr;
 }
 
 /// What may stand at a place of the greeting: RFC 23 leaves few bytes to choose.
@@ -110,11 +122,17 @@ Recognition recognise_mid_stream(std::string_view transfer) {
   while (!transfer.empty()) {
     Frame frame;
     std::size_t size = 0;
-    if (parse_strictly(transfer, frame, size) != Parsed::frame || frame.length > transfer.size() - size) return no;
+    if (parse_strictly(transfer, frame, size) != Parsed::frame) return no;
     const std::string_view body = transfer.substr(size, static_cast<std::size_t>(frame.length));
     transfer.remove_prefix(size + body.size());
-    if (frame.command) continue;
+    const bool whole = body.size() == frame.length;
+    if (frame.command && whole) continue;
     if (!more) frames = 0;
+    if (!whole) {
+      // Long prompts take more than a transfer, or more than is captured of one.
+      const bool is_body = frames == 0 || (frames == 1 && begin[0].size() == 1);
+      return {!frame.command && is_body && begins_packed(body) ? Recognition::Answer::peer : Recognition::Answer::no};
+    }
     if (frames < begin.size()) begin[frames] = body;
     ++frames;
     more = frame.more;
@@ -187,8 +205,8 @@ void FrameReader::take_header(std::string_view& piece) {
     ++account_.held;
     std::size_t size = 0;
     const Parsed parsed = parse(carry_, frame_, size);
-    // A first byte that is wrong is not handed over as one of a header: its mask is as wrong.
-    if (parsed != Parsed::malformed || carry_.size() > 1) sink_.on_structure(piece.substr(0, 1));
+    // A byte that is wrong is not handed over as one of a header: its mask is as wrong.
+    if (parsed != Parsed::malformed) sink_.on_structure(piece.substr(0, 1));
     piece.remove_prefix(1);
     if (parsed == Parsed::malformed) return lose(true);
     if (parsed == Parsed::need_more) continue;
@@ -197,7 +215,6 @@ void FrameReader::take_header(std::string_view& piece) {
     carry_.clear();
     left_ = frame_.length;
     state_ = State::body;
-    malformed_ = 0;
     sink_.on_frame(frame_);
     if (left_ == 0) frame_ended();
   }
@@ -214,6 +231,7 @@ void FrameReader::take_body(std::string_view& piece) {
 
 void FrameReader::frame_ended() {
   state_ = State::header;
+  if (!frame_.command && !frame_.more) malformed_ = 0;
   sink_.on_frame_end(frame_);
 }
 

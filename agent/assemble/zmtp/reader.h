@@ -46,6 +46,7 @@ class FrameReader {
 
   /// Why nothing more can be read here: another version, enciphered; Drop::count while it can.
   [[nodiscard]] Drop given_up() const { return given_up_; }
+  /// Headers that could be none, since the last whole message.
   [[nodiscard]] std::size_t malformed() const { return malformed_; }
   [[nodiscard]] std::size_t failed_resyncs() const { return failed_resyncs_; }
 
@@ -73,9 +74,9 @@ class FrameReader {
 
 /// The signature that either side begins with.
 Recognition recognise(std::string_view prefix);
-/// A transfer on a connection whose beginning is not known that can only be messages: whole frames from its first byte
-/// to its last one, the last of them a message whose first frame, or the one behind a frame of one byte, is one array
-/// or map of MessagePack from its first byte to its last one.
+/// A transfer on a connection whose beginning is not known that can only be messages: frames from its first byte to its
+/// last one, the last of them a message whose first frame, or the one behind a frame of one byte, is one array or map
+/// of MessagePack from its first byte to its last one; or such a frame ends the transfer, and has not ended.
 Recognition recognise_mid_stream(std::string_view transfer);
 
 }  // namespace inferscope::assemble::zmtp

@@ -200,6 +200,70 @@ TEST(Zmtp, WhatIsNoneIsMissed) {
   EXPECT_GT(listener.dropped("malformed"), 0U);
 }
 
+TEST(Zmtp, LengthsThatNobodySendsAreNotBelieved) {
+  for (const std::string& length : {"\x7f\0\0\0\0\0\0\0"s, "\0\0\0\1\0\0\0\0"s, "\0\0\0\0\x40\0\0\1"s, "SECRETSS"s}) {
+    Queue queue;
+    queue.stream.received("\2"s + length + "SECRET").received(zmtp_message({"next"}));
+    Listener listener;
+    listener.feed(queue.script);
+    ASSERT_FALSE(listener.told.empty());
+    EXPECT_EQ(listener.told.front(), "<");
+    EXPECT_EQ(listener.told.back(), "<[next]");
+    EXPECT_GT(listener.dropped("malformed"), 0U);
+    std::deque<std::string> contents;
+    const std::vector<Event> masked = redact(queue.script.events(), contents);
+    for (const Event& event : masked) {
+      const auto* transfer = std::get_if<Transfer>(&event.body);
+      if (transfer == nullptr || !transfer->head.starts_with('\2')) continue;
+      EXPECT_EQ(transfer->head.find_first_not_of("\2\0\x40x"s), std::string::npos);
+    }
+    Listener replayed;
+    replayed.feed(masked);
+    EXPECT_EQ(replayed.assembler.stats().dropped, listener.assembler.stats().dropped);
+  }
+  Queue queue;
+  queue.stream.received("\2\0\0\0\0\x40\0\0\0"s).received("the beginning");
+  Listener listener;
+  listener.feed(queue.script);
+  EXPECT_TRUE(listener.told.empty()) << "the rest may come";
+  EXPECT_EQ(listener.dropped("malformed"), 0U);
+}
+
+TEST(Zmtp, WhatIsMalformedAgainAndAgainIsGivenUp) {
+  for (const bool recovers : {false, true}) {
+    Queue queue;
+    for (int i = 0; i < 8; ++i) {
+      if (recovers && i == 4) queue.stream.received(zmtp_message({"whole"}));
+      queue.stream.received(zmtp_frame("part", true)).received("\xff");
+    }
+    Listener listener;
+    listener.feed(queue.script);
+    EXPECT_EQ(listener.control.stopped.size(), recovers ? 0U : 1U);
+  }
+}
+
+TEST(Zmtp, WhatWentByBeforeItWasKnownIsMissed) {
+  Script script;
+  auto stream = script.open({.mid_stream = true});
+  stream.received("rest of a message");
+  const Time then = script.now();
+  stream.sent(zmtp_message({proof})).received(zmtp_message({"more"}));
+  Listener listener;
+  listener.feed(script);
+  EXPECT_EQ(listener.told, (Lines{"<", ">[" + proof + "]", "<[more]"}));
+  EXPECT_LE(listener.times[0], then);
+  Script lossy;
+  lossy.open().lose(in, 90).received(zmtp_message({proof}));
+  Listener loser;
+  loser.feed(lossy);
+  EXPECT_EQ(loser.told, (Lines{"<", "<[" + proof + "]"}));
+  Script nothing;
+  nothing.open({.mid_stream = true}).received(zmtp_message({proof})).sent(zmtp_message({"back"}));
+  Listener all;
+  all.feed(nothing);
+  EXPECT_EQ(all.told, (Lines{"<[" + proof + "]", ">[back]"}));
+}
+
 TEST(Zmtp, IsFoundInMidStreamByWholeMessages) {
   for (const std::string& transfer :
        {zmtp_message({proof}), zmtp_message({"\0"s, proof}), zmtp_message({"\0"s, proof, "buffer"}),
@@ -219,13 +283,39 @@ TEST(Zmtp, IsFoundInMidStreamByWholeMessages) {
   }
 }
 
+TEST(Zmtp, IsFoundInMidStreamByTheBeginningOfALongMessage) {
+  const std::string prompt =
+      packed_array({packed_text("request"), packed_array(std::vector<std::string>(9000, packed_number(70000)))});
+  for (const std::string& message : {zmtp_message({prompt}), zmtp_message({"\0"s, prompt})}) {
+    const std::string beginning = message.substr(0, 16000);
+    Script pieces;
+    pieces.open({.mid_stream = true}).received(beginning).received(message.substr(16000));
+    Listener listener;
+    listener.feed(pieces);
+    ASSERT_EQ(listener.told.size(), 1U);
+    EXPECT_TRUE(listener.told[0].ends_with('[' + prompt + ']'));
+    Script cut;
+    cut.open({.mid_stream = true}).cut(in, beginning, message.size()).received(zmtp_message({"more"}));
+    Listener of_cut;
+    of_cut.feed(cut);
+    ASSERT_EQ(of_cut.told.size(), 2U);
+    EXPECT_TRUE(of_cut.told[0].ends_with("…" + std::to_string(prompt.size()) + "]"));
+    EXPECT_EQ(of_cut.told[1], "<[more]");
+  }
+}
+
 TEST(Zmtp, IsNotFoundInMidStreamByLess) {
+  const std::string long_array = packed_array(std::vector<std::string>(300, packed_number(1)));
+  const std::string long_text = packed_text(std::string(300, 't'));
+  const std::string wrong = packed_array(std::vector<std::string>(300, "\xc1"));
   const std::string dns = "\0\x1d\x9a\x02\1\0\0\1\0\0\0\0\0\0\7example\3com\0\0\1\0\1"s;
   for (const std::string& transfer :
        {dns, zmtp_message({"text"}), zmtp_message({proof}) + "x", zmtp_message({proof}).substr(0, 8),
         zmtp_message({proof + "x"}), zmtp_frame(proof, true), zmtp_message({"\x93\1\2\3"s}),
         zmtp_message({"ab", proof}), "\2\0\0\0\0\0\0\0"s + static_cast<char>(proof.size()) + proof,
-        "GET / HTTP/1.0\r\n\r\n"s}) {
+        zmtp_message({long_array}).substr(0, 40), zmtp_message({"ab", long_array}).substr(0, 200),
+        zmtp_message({long_text}).substr(0, 200), zmtp_message({wrong}).substr(0, 200),
+        zmtp_frame(long_array, false, true).substr(0, 200), "GET / HTTP/1.0\r\n\r\n"s}) {
     Script script;
     auto stream = script.open({.mid_stream = true});
     stream.received(transfer).received(zmtp_message({"more"}));

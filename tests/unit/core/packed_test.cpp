@@ -17,6 +17,19 @@ using test::packed_number;
 using test::packed_real;
 using test::packed_text;
 
+TEST(Packed, WhatIsCutOffIsNotWrong) {
+  PackedReader reader;
+  const std::string bytes = packed_array({packed_text("text"), packed_array({packed_number(70000)})});
+  for (std::size_t size = 0; size < bytes.size(); ++size) {
+    reader.parse(std::string_view(bytes).substr(0, size));
+    EXPECT_TRUE(reader.cut_off()) << size;
+  }
+  for (const std::string& other : {bytes, bytes + "x", "\x92\1\xc1"s}) {
+    reader.parse(other);
+    EXPECT_FALSE(reader.cut_off()) << other;
+  }
+}
+
 TEST(Packed, Values) {
   PackedReader reader;
   const std::string bytes =

@@ -31,8 +31,10 @@ EngineUpdate::Request part(std::string_view id, Occurrences occurrences = {}, bo
   return {.id = id, .occurrences = std::move(occurrences), .new_tokens = 1, .in_step = true, .finished = finished};
 }
 
-RequestTrace call(std::string id, std::string given = {}) {
+RequestTrace call(std::string id, std::string given = {}, std::int64_t begin = 0, std::int64_t end = 1'000'000) {
   RequestTrace trace;
+  trace.begin = at_ms(begin);
+  trace.end = at_ms(end);
   trace.role = Role::server;
   trace.process.pid = server;
   if (!id.empty()) trace.call.response.id = std::move(id);
@@ -83,13 +85,24 @@ TEST(EngineRequests, IdsAsServersMakeThemOfTheirOwn) {
            {"cmpl-a-1-0123abcd", "cmpl-a", "", true},
            {"0_chatcmpl-a-0123abcd", "chatcmpl-a", "", true},
            {"chatcmpl-a", "", "a", true},
-           {"a", "chatcmpl-a", "", true},
+           {"a", "chatcmpl-a", "", false},
+           {"cmpl-a", "chatcmpl-a", "", false},
+           {"cmpl-a-0", "chatcmpl-a", "a", false},
+           {"chatcmpl-chatcmpl-a", "", "chatcmpl-a", true},
+           {"cmpl-12_a-1", "", "12_a", true},
+           {"12_a", "12_a", "", true},
            {"a", "a", "", true},
            {"12_a", "a", "", true},
            {"chatcmpl-ab", "chatcmpl-a", "", false},
            {"chatcmpl-a-b", "chatcmpl-a", "", false},
            {"chatcmpl-a-", "chatcmpl-a", "", false},
            {"chatcmpl-a-01234", "chatcmpl-a", "", false},
+           {"chatcmpl-a-1", "chatcmpl-a", "", false},
+           {"chatcmpl-a-1-0123abcd", "", "a", false},
+           {"cmpl-a-1-0", "", "a", false},
+           {"cmpl-a-1-0", "", "a-1", true},
+           {"cmpl-a-0123abcd-0123abcd", "", "a", false},
+           {"a-1", "a", "", false},
            {"chatcmpl-a", "chatcmpl-a-0123abcd", "", false},
            {"chatcmpl-b", "chatcmpl-a", "b", true},
            {"chatcmpl-a", "", "", false},
@@ -109,10 +122,77 @@ TEST(EngineRequests, IdsAsServersMakeThemOfTheirOwn) {
 
 TEST(EngineRequests, TheWholeIdWinsOverALongerOne) {
   EngineRequests requests({});
-  requests.on(added(1000, "a-1"));
+  requests.on(added(1000, "a-0123abcd"));
   requests.on(added(1000, "a"));
   EXPECT_EQ(requests.find(call("a"))->requests, 1U);
   EXPECT_EQ(requests.find(call("a"))->request_id, "a");
+}
+
+TEST(EngineRequests, CallsOneAfterTheOtherWithTheSameId) {
+  EngineRequests requests({});
+  requests.on(added(1000, "chatcmpl-job-01234567"));
+  requests.on(told(1100, {part("chatcmpl-job-01234567", {}, true)}, 1));
+  requests.on(added(2000, "chatcmpl-job-89abcdef"));
+  requests.on(told(2100, {part("chatcmpl-job-89abcdef")}, 1));
+  requests.on(told(2200, {part("chatcmpl-job-89abcdef", {}, true)}, 1));
+  EXPECT_EQ(requests.find(call("chatcmpl-job", "job", 990, 1110))->output_tokens, 1U);
+  const auto second = requests.find(call("chatcmpl-job", "job", 1990, 2210));
+  EXPECT_EQ(second->output_tokens, 2U);
+  EXPECT_EQ(second->requests, 1U);
+  EXPECT_EQ(second->queued, at_ms(2000));
+  EXPECT_FALSE(requests.find(call("", "job", 3000, 3001))) << "refused: the engine heard nothing of it";
+}
+
+TEST(EngineRequests, CallsAtTheSameTimeWithTheSameIdAreNotMixed) {
+  for (const auto& [one, another] : {std::pair{"chatcmpl-job-01234567", "chatcmpl-job-89abcdef"},
+                                     {"0_chatcmpl-job-01234567", "chatcmpl-job-89abcdef"}}) {
+    EngineRequests requests({});
+    requests.on(added(1000, one));
+    requests.on(added(1001, another));
+    EXPECT_FALSE(requests.find(call("chatcmpl-job", "job")));
+  }
+  EngineRequests requests({});
+  requests.on(added(1000, "chatcmpl-job-01234567"));
+  requests.on(added(1001, "cmpl-job-0-89abcdef"));
+  requests.on(added(1002, "chatcmpl-job-7-01234567"));
+  EXPECT_EQ(requests.find(call("chatcmpl-job", "job"))->request_id, "chatcmpl-job-01234567");
+  EXPECT_EQ(requests.find(call("cmpl-job", "job"))->request_id, "cmpl-job-0-89abcdef");
+  EXPECT_EQ(requests.find(call("chatcmpl-job-7", "job-7"))->requests, 1U);
+  EXPECT_FALSE(requests.find(call("", "job"))) << "either may be meant";
+}
+
+TEST(EngineRequests, TokensOfSeveralPromptsAreAdded) {
+  EngineRequests requests({});
+  for (const char* id : {"0_cmpl-a-0-01234567", "1_cmpl-a-0-01234567", "0_cmpl-a-1-89abcdef"}) {
+    requests.on(added(1000, id));
+    requests.on(told(1010, {{.id = id, .new_tokens = 1, .cached_tokens = 4, .in_step = true}}, 1));
+  }
+  const auto times = requests.find(call("cmpl-a"));
+  ASSERT_TRUE(times);
+  EXPECT_EQ(times->requests, 3U);
+  EXPECT_EQ(times->prompt_tokens, 18U);
+  EXPECT_EQ(times->cached_tokens, 8U);
+  requests.on(told(1020, {{.id = "cmpl-a-2-00000000", .in_step = true}}, 1));
+  EXPECT_FALSE(requests.find(call("cmpl-a"))->prompt_tokens) << "one's are not known";
+}
+
+TEST(EngineRequests, OfVeryManyWithTheSameIdSomeAreNotLookedAt) {
+  EngineRequests requests({});
+  for (int i = 0; i < 5000; ++i) requests.on(added(1000, "cmpl-a-" + std::to_string(i)));
+  const auto times = requests.find(call("cmpl-a"));
+  EXPECT_LT(times->requests, 5000U);
+  EXPECT_FALSE(times->complete);
+}
+
+TEST(EngineRequests, WhoWasAnsweredHadAStep) {
+  EngineRequests requests({});
+  requests.on(added(1000, "a"));
+  auto answered = call("a");
+  answered.outcome = Outcome::ok;
+  EXPECT_TRUE(requests.find(call("a"))->complete) << "it may still wait";
+  EXPECT_FALSE(requests.find(answered)->complete);
+  requests.on(told(1100, {part("a")}, 1));
+  EXPECT_TRUE(requests.find(answered)->complete);
 }
 
 TEST(EngineRequests, AnIdWithANulIsNone) {
@@ -219,6 +299,21 @@ TEST(EngineRequests, AreForgotten) {
   EXPECT_EQ(requests.stats().dropped.at("silent"), 3U);
   EXPECT_TRUE(requests.stats().balanced());
   EXPECT_EQ(requests.stats().held, 0U);
+}
+
+TEST(EngineRequests, AtTheLimitTheOneThatEndedFirstGoes) {
+  EngineRequests requests({.requests = 2});
+  requests.on(added(1000, "a"));
+  requests.on(told(1010, {part("a", {}, true)}, 1));
+  requests.on(added(1020, "b"));
+  requests.on(added(1030, "a"));  // again
+  requests.on(told(1040, {part("b", {}, true)}, 1));
+  requests.on(told(1050, {part("a", {}, true)}, 1));
+  requests.on(added(1060, "c"));
+  EXPECT_TRUE(requests.find(call("c")));
+  EXPECT_TRUE(requests.find(call("a")));
+  EXPECT_FALSE(requests.find(call("b")));
+  EXPECT_TRUE(requests.stats().balanced());
 }
 
 TEST(EngineRequests, BecomePartOfTheTrace) {

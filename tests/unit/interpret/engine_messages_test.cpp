@@ -181,17 +181,31 @@ TEST(VllmMessages, OtherVersions) {
 }
 
 TEST(VllmMessages, TimesThatCannotBeAreNotBelieved) {
-  for (const double seconds : {0.0, -5.0, 100.5, 1e300, 1.7e9, 50.0}) {
-    const Read read({outputs({packed_array({packed_text("a"), some_tokens})}, seconds)});
+  const auto said = [](const Strings& events) {
+    return packed_array({packed_text("a"), some_tokens, packed_nil, packed_nil, packed_nil, packed_nil, packed_nil,
+                         packed_array(events)});
+  };
+  // Nothing is said of when, and what counts for itself was when the message moved.
+  for (const double seconds : {0.0, -5.0, 100.5, 1e300, 1.7e9}) {
+    const Read read({outputs({said({event(1, 99.5), event(2, 99.6), event(3, 99.7)})}, seconds)});
     EXPECT_EQ(read.time, now) << seconds;
+    ASSERT_EQ(read.requests.at(0).said.occurrences.size(), 1U);
+    EXPECT_EQ(read.requests[0].said.occurrences[0].event, Event::preempted);
+    EXPECT_EQ(read.requests[0].said.occurrences[0].time, now);
   }
   const double nan = __builtin_nan("");
-  const std::string output =
-      packed_array({packed_text("a"), some_tokens, packed_nil, packed_nil, packed_nil, packed_nil, packed_nil,
-                    packed_array({event(1, nan), event(1, 1e30), event(1, 200), event(1, 100.0005)})});
-  const Read read({outputs({output})});
-  EXPECT_EQ(read.requests.at(0).said.occurrences.size(), 4U);
-  for (const auto& occurrence : read.requests.at(0).said.occurrences) EXPECT_EQ(occurrence.time, now);
+  const Read read({outputs({said({event(1, nan), event(2, 1e30), event(2, 200), event(1, 100.0005)})})});
+  ASSERT_EQ(read.requests.at(0).said.occurrences.size(), 1U);
+  EXPECT_EQ(read.requests[0].said.occurrences[0].time, now);
+
+  // A step that took long to be told, and one whose end is cut off: it has no time of its own.
+  const Read late({outputs({said({event(1, 40)})}, 50)});
+  EXPECT_EQ(late.time, at_ms(50'000));
+  EXPECT_EQ(late.requests.at(0).said.occurrences.at(0).time, at_ms(40'000));
+  const std::string whole = outputs({said({event(1, 40)})});
+  const Read cut({whole.substr(0, whole.size() - 9)}, Direction::received, 9);
+  EXPECT_EQ(cut.time, now);
+  EXPECT_EQ(cut.requests.at(0).said.occurrences.at(0).time, at_ms(40'000));
 }
 
 TEST(VllmMessages, OutputsThatAreCutOff) {
@@ -208,8 +222,8 @@ TEST(VllmMessages, OutputsThatAreCutOff) {
   EXPECT_GT(Read({whole.substr(0, 2000)}, Direction::received, 9999).requests.size(), 100U);
 }
 
-std::string batch(const Strings& before_counts, const Strings& counts) {
-  Strings fields{packed_text("BatchStrOutput"), packed_array({packed_text("a"), packed_text("b")})};
+std::string batch(const Strings& before_counts, const Strings& counts, std::string_view name = "BatchStrOutput") {
+  Strings fields{packed_text(name), packed_array({packed_text("a"), packed_text("b")})};
   fields.insert(fields.end(), before_counts.begin(), before_counts.end());
   fields.insert(fields.end(), counts.begin(), counts.end());
   fields.insert(fields.end(), {packed_nil, packed_array({})});
@@ -224,12 +238,16 @@ TEST(SglangMessages, Batches) {
   const std::string nothing = packed_array({packed_nil, packed_nil});
   const std::string reasons = packed_array({packed_nil, packed_map({packed_text("type"), packed_text("stop")})});
   const std::string texts = packed_array({packed_text("x"), packed_text("")});
-  const Strings with_reasoning{column(10, 20), column(0, 0), column(3, 4), column(8, 9)};
   const Strings without{column(10, 20), column(3, 4), column(8, 9)};
-  for (const Strings& counts : {with_reasoning, without})
+  const std::vector<std::pair<std::string_view, Strings>> versions{
+      {"BatchStrOutput", {column(10, 20), column(3, 4), column(1, 2), column(8, 9)}},
+      {"BatchTokenIDOutput", {column(10, 20), column(1, 2), column(3, 4), column(8, 9)}},
+      {"BatchStrOutput", without},
+      {"BatchTokenIDOutput", without}};
+  for (const auto& [name, counts] : versions)
     for (const Strings& before :
          {Strings{nothing, reasons, texts, packed_nil}, Strings{reasons, texts, column(5, 5), packed_nil}}) {
-      const Read read({batch(before, counts)});
+      const Read read({batch(before, counts, name)});
       ASSERT_EQ(read.requests.size(), 2U);
       EXPECT_EQ(read.engine, "sglang");
       EXPECT_EQ(read.step->size, 2U);
@@ -239,6 +257,26 @@ TEST(SglangMessages, Batches) {
       EXPECT_EQ(read.requests[1].said.tokens_so_far, 4U);
       EXPECT_EQ(read.requests[1].said.cached_tokens, 9U);
     }
+}
+
+TEST(SglangMessages, BatchesThatAreCutOff) {
+  const std::string whole =
+      batch({packed_nil, packed_nil}, {column(10, 20), column(3, 4), column(1, 2), column(300, 301)});
+  bool told = false;
+  for (std::size_t size = 1; size < whole.size(); ++size) {
+    const Read read({whole.substr(0, size)}, Direction::received, whole.size() - size);
+    for (const Read::Request& request : read.requests) {
+      const bool first = request.id == "a";
+      for (const auto& [count, right] : {std::pair{request.said.prompt_tokens, first ? 10U : 20U},
+                                         {request.said.tokens_so_far, first ? 3U : 4U},
+                                         {request.said.cached_tokens, first ? 300U : 301U}})
+        if (count) {
+          told = true;
+          EXPECT_EQ(*count, right) << size;
+        }
+    }
+  }
+  EXPECT_TRUE(told);
 }
 
 TEST(SglangMessages, AsMaps) {
@@ -271,6 +309,16 @@ TEST(SglangMessages, Requests) {
   const Read many({packed_array({packed_text("BatchTokenizedGenerateReqInput"),
                                  packed_array({packed_text("a"), packed_text("b")}), packed_nil, packed_array({})})});
   EXPECT_EQ(many.requests.size(), 2U);
+  const auto member = [](std::string_view rid) {
+    return packed_array({packed_text("TokenizedGenerateReqInput"), packed_text(rid), packed_nil, some_tokens});
+  };
+  for (const std::string& workers : {packed_nil, packed_array({packed_text("ipc://1"), packed_text("ipc://1")})}) {
+    const Read nameless({packed_array({packed_text("BatchTokenizedGenerateReqInput"), packed_nil, workers,
+                                       packed_array({member("a"), member("b")})})});
+    ASSERT_EQ(nameless.requests.size(), 2U);
+    EXPECT_EQ(nameless.requests[1].id, "b");
+    EXPECT_EQ(nameless.requests[1].said.occurrences.at(0).event, Event::added);
+  }
   const Read abort({packed_array({packed_text("AbortReq"), packed_text("a"), packed_nil})});
   EXPECT_EQ(abort.requests.at(0).said.occurrences.at(0).event, Event::aborted);
 }
@@ -280,20 +328,37 @@ TEST(EngineMessages, WhatIsNoneIsCounted) {
        {Strings{"text"}, Strings{""}, Strings{"", ""}, Strings{packed_map({packed_text("a"), packed_nil})},
         Strings{packed_array({})}, Strings{packed_array({packed_number(1), packed_number(2)})},
         Strings{outputs({}) + "x"}, Strings{outputs({packed_array({packed_number(1), some_tokens})})},
-        Strings{packed_array({packed_number(0), packed_array({})})}, Strings{"\2"s, packed_array({packed_number(1)})},
+        Strings{packed_array({packed_number(0), packed_array({})})}, Strings{"\7"s, packed_array({packed_number(1)})},
         Strings{"\0"s, packed_array({packed_number(1)})}, Strings{"\0"s, packed_array({packed_text("")})},
-        Strings{"\1"s, packed_array({packed_nil})},
-        Strings{packed_array({packed_text("FlushCacheReqInput"), packed_nil})},
-        Strings{packed_array({packed_text("BatchStrOutput"), packed_nil})},
-        Strings{packed_array({packed_text("TokenizedGenerateReqInput"), packed_text(std::string(600, 'x'))})}}) {
+        Strings{"\1"s, packed_array({packed_nil})}, Strings{packed_array({packed_text("Flush"), packed_nil})}}) {
     const Read read(contents);
     EXPECT_EQ(read.updates, 0) << contents[0];
     EXPECT_EQ(read.dropped("not an engine's"), 1U);
   }
 }
 
+const std::vector<Strings> control_messages{
+    {"\2"s, packed_array({packed_number(1)})},
+    {"\3"s, packed_array({packed_number(0), packed_number(1), packed_text("reset_prefix_cache"), packed_array({})})},
+    {packed_array(
+        {packed_number(0), packed_array({}), packed_nil, packed_real(99.9), packed_array({packed_number(1)})})},
+    {packed_array({packed_text("FlushCacheReqInput"), packed_nil})},
+    {packed_map({packed_text("type"), packed_text("FlushCacheReqOutput")})},
+    {packed_array({packed_text("BatchStrOutput"), packed_nil})},
+    {packed_array({packed_text("TokenizedGenerateReqInput"), packed_text(std::string(600, 'x'))})}};
+
+TEST(EngineMessages, WhatSaysNothingOfRequestsIsCounted) {
+  for (const Strings& contents : control_messages) {
+    const Read read(contents);
+    EXPECT_EQ(read.updates, 0) << contents[0];
+    EXPECT_EQ(read.dropped("not of requests"), 1U) << contents[0];
+  }
+}
+
+const std::string pickled = "\x80\4\x95\x10\0\0\0\0\0\0\0cos\nsystem\n."s;
+
 TEST(EngineMessages, PickledObjectsAreLeftAlone) {
-  const Read read({"\x80\4\x95\x10\0\0\0\0\0\0\0cos\nsystem\n."s});
+  const Read read({pickled});
   EXPECT_EQ(read.updates, 0);
   EXPECT_EQ(read.dropped("pickled"), 1U);
 }
@@ -312,13 +377,19 @@ struct Conversation {
   EngineMessages messages{&stopped};
   std::vector<std::string> engines{};
 
-  void say(const std::string& content) {
-    const std::vector<PeerMessage::Frame> frames{{content, content.size()}};
-    messages.on({.connection = connection, .time = now, .frames = frames}, listen);
+  void say(const Strings& contents) {
+    time += std::chrono::milliseconds(1);
+    std::vector<PeerMessage::Frame> frames;
+    for (const std::string& content : contents) frames.push_back({content, content.size()});
+    messages.on({.connection = connection, .time = time, .frames = frames}, listen);
   }
-  void miss() { messages.on({.connection = connection, .time = now}, listen); }
+  void miss() { say({}); }
+
+  Time time = now;
+  std::vector<Time> times{};
 
   Emit<EngineUpdate> listen = [this](const EngineUpdate& update) {
+    times.push_back(update.time);
     engines.push_back(update.engine.empty() ? "missed" : std::string(update.engine));
   };
 };
@@ -326,22 +397,40 @@ struct Conversation {
 TEST(EngineMessages, MissedOnesAreToldWhereAnEngineSpeaks) {
   Conversation conversation;
   conversation.miss();
+  conversation.say({"text"});
   EXPECT_TRUE(conversation.engines.empty());
-  conversation.say(outputs({packed_array({packed_text("a"), some_tokens})}));
+  for (int i = 0; i < 2; ++i) conversation.say({outputs({packed_array({packed_text("a"), some_tokens})})});
   conversation.miss();
-  EXPECT_EQ(conversation.engines, (Strings{"vllm", "missed"}));
+  EXPECT_EQ(conversation.engines, (Strings{"missed", "vllm", "vllm", "missed"}));
+  EXPECT_EQ(conversation.times[0], now + std::chrono::milliseconds(1)) << "when it was missed, not when that matters";
   EXPECT_EQ(conversation.messages.stats().dropped.at("missed"), 2U);
   EXPECT_TRUE(conversation.messages.stats().balanced());
+  Conversation foreign;
+  foreign.miss();
+  foreign.say({"text"});
+  EXPECT_TRUE(foreign.engines.empty());
 }
 
 TEST(EngineMessages, WhereNoneSpeaksNothingMoreIsCaptured) {
   Conversation others;
-  for (int i = 0; i < 1000; ++i) others.say("text");
+  for (int i = 0; i < 1000; ++i) others.say({"text"});
   EXPECT_EQ(others.stopped.connections, std::vector<ConnectionId>{5});
   Conversation engine;
-  engine.say(outputs({packed_array({packed_text("a"), some_tokens})}));
-  for (int i = 0; i < 1000; ++i) engine.say("text");
+  engine.say({outputs({packed_array({packed_text("a"), some_tokens})})});
+  for (int i = 0; i < 1000; ++i) engine.say({"text"});
   EXPECT_TRUE(engine.stopped.connections.empty());
+}
+
+TEST(EngineMessages, AnEngineMayControlForLongBeforeItWorks) {
+  Conversation conversation;
+  for (int i = 0; i < 1000; ++i) {
+    for (const Strings& contents : control_messages) conversation.say(contents);
+    conversation.say({pickled});
+  }
+  EXPECT_TRUE(conversation.stopped.connections.empty());
+  Conversation only_pickled;
+  for (int i = 0; i < 100'000; ++i) only_pickled.say({pickled});
+  EXPECT_EQ(only_pickled.stopped.connections, std::vector<ConnectionId>{5});
 }
 
 }  // namespace
