@@ -7,8 +7,7 @@
 #if SHAPE == 111
 #define ERROR(number, reason) ERR_put_error(20, number, reason, __FILE__, __LINE__)
 #else
-#define ERROR(number, reason) \
-  (ERR_new(), ERR_set_debug(__FILE__, __LINE__, __func__), ERR_set_error(20, reason, 0))
+#define ERROR(number, reason) (ERR_new(), ERR_set_debug(__FILE__, __LINE__, __func__), ERR_set_error(20, reason, 0))
 #endif
 #if SHAPE == 330
 #define FLAGS unsigned long flags,
@@ -18,12 +17,12 @@
 #define NO_FLAGS
 #endif
 
-void SSL_CTX_free(struct context *context) {
+void SSL_CTX_free(struct context* context) {
   if (context == 0 || __atomic_sub_fetch(&context->references, 1, __ATOMIC_RELAXED) > 0) return;
   CRYPTO_free(context, __FILE__, __LINE__);
 }
 
-void SSL_free(struct session *session) {
+void SSL_free(struct session* session) {
   if (session == 0 || __atomic_sub_fetch(&session->references, 1, __ATOMIC_RELAXED) > 0) return;
   for (int i = 0; i < 4; ++i) {
     CRYPTO_free(session->owned[i], __FILE__, __LINE__);
@@ -34,19 +33,19 @@ void SSL_free(struct session *session) {
   CRYPTO_free(session, __FILE__, __LINE__);
 }
 
-struct session *SSL_new(struct context *context) {
+struct session* SSL_new(struct context* context) {
   if (context == 0) {
     ERROR(186, 195);
     return 0;
   }
-  struct session *session = make_memory(context);
+  struct session* session = make_memory(context);
   if (check_state(session, 2) == 0) return session;
   SSL_free(session);
   ERROR(186, 65);
   return 0;
 }
 
-int ssl_read_internal(struct session *session, void *buffer, size count, size *moved) {
+int ssl_read_internal(struct session* session, void* buffer, size count, size* moved) {
   if (session->shake_hands == 0) {
     ERROR(523, 276);
     return -1;
@@ -56,7 +55,7 @@ int ssl_read_internal(struct session *session, void *buffer, size count, size *m
   return session->method->read(session, buffer, count, moved);
 }
 
-int SSL_read(struct session *session, void *buffer, int count) {
+int SSL_read(struct session* session, void* buffer, int count) {
   size moved;
   if (count < 0) {
     ERROR(223, 271);
@@ -66,12 +65,12 @@ int SSL_read(struct session *session, void *buffer, int count) {
   return result > 0 ? (int)moved : result;
 }
 
-int SSL_read_ex(struct session *session, void *buffer, size count, size *moved) {
+int SSL_read_ex(struct session* session, void* buffer, size count, size* moved) {
   int result = ssl_read_internal(session, buffer, count, moved);
   return result < 0 ? 0 : result;
 }
 
-int ssl_peek_internal(struct session *session, void *buffer, size count, size *moved) {
+int ssl_peek_internal(struct session* session, void* buffer, size count, size* moved) {
   if (session->shake_hands == 0) {
     ERROR(522, 276);
     return -1;
@@ -79,7 +78,7 @@ int ssl_peek_internal(struct session *session, void *buffer, size count, size *m
   return session->method->peek(session, buffer, count, moved);
 }
 
-int SSL_peek(struct session *session, void *buffer, int count) {
+int SSL_peek(struct session* session, void* buffer, int count) {
   size moved;
   if (count < 0) {
     ERROR(270, 271);
@@ -89,7 +88,7 @@ int SSL_peek(struct session *session, void *buffer, int count) {
   return result > 0 ? (int)moved : result;
 }
 
-int ssl_write_internal(struct session *session, const void *buffer, size count, FLAGS size *moved) {
+int ssl_write_internal(struct session* session, const void* buffer, size count, FLAGS size* moved) {
   if (session->shake_hands == 0) {
     ERROR(524, 276);
     return -1;
@@ -104,7 +103,7 @@ int ssl_write_internal(struct session *session, const void *buffer, size count, 
   return session->method->write(session, buffer, count, moved);
 }
 
-int SSL_write(struct session *session, const void *buffer, int count) {
+int SSL_write(struct session* session, const void* buffer, int count) {
   size moved;
   if (count < 0) {
     ERROR(208, 271);
@@ -115,21 +114,21 @@ int SSL_write(struct session *session, const void *buffer, int count) {
 }
 
 #if SHAPE == 330
-int SSL_write_ex2(struct session *session, const void *buffer, size count, unsigned long flags, size *moved) {
+int SSL_write_ex2(struct session* session, const void* buffer, size count, unsigned long flags, size* moved) {
   int result = ssl_write_internal(session, buffer, count, flags, moved);
   return result < 0 ? 0 : result;
 }
-int SSL_write_ex(struct session *session, const void *buffer, size count, size *moved) {
+int SSL_write_ex(struct session* session, const void* buffer, size count, size* moved) {
   return SSL_write_ex2(session, buffer, count, 0, moved);
 }
 #else
-int SSL_write_ex(struct session *session, const void *buffer, size count, size *moved) {
+int SSL_write_ex(struct session* session, const void* buffer, size count, size* moved) {
   int result = ssl_write_internal(session, buffer, count, moved);
   return result < 0 ? 0 : result;
 }
 #endif
 
-int SSL_do_handshake(struct session *session) {
+int SSL_do_handshake(struct session* session) {
   if (session->shake_hands == 0) {
     ERROR(180, 144);
     return -1;
