@@ -3,6 +3,7 @@
 """What is encrypted is seen as well: every test of plain requests again over TLS, and TLS servers of other kinds."""
 import concurrent.futures
 import json
+import os
 import pathlib
 import shutil
 import subprocess
@@ -179,6 +180,23 @@ class GatewayTest(SystemTest):
     def test_asyncio(self):
         self.check(PythonServer(self.folder, fixtures.SUPPORT / "gateway.py", self.server.host, self.server.port),
                    "asyncio")
+
+    def test_curl_with_openssl(self):
+        """The program itself, which waits for what it shall send until the probes are there."""
+        body = self.folder / "body.fifo"
+        os.mkfifo(body)
+        curl = Process(["curl", "-skN", "--json", f"@{body}", f"https://{self.server.address}/v1/completions"],
+                       self.folder / "curl.log")
+        self.addCleanup(curl.end)
+        config = {"watch": {"automatic": False, "include": [{"command_line": f"*{body}*"}]}}
+        agent = Agent(self.folder, config, name="curl_openssl").wait_watching(curl)
+        wait_until(lambda: "TLS is seen in the clear" in agent.log(), agent.log)
+        body.write_text(json.dumps({"model": "m", "prompt": "one two three", "max_tokens": 6, "ignore_eos": True}))
+        self.assertEqual(curl.popen.wait(20), 0, curl.log())
+        trace = agent.wait_traces(1, **{"process.pid": curl.pid})[0]
+        self.assertEqual((trace["inferscope.role"], trace["url.scheme"]), ("client", "https"), trace)
+        self.assertEqual(trace["gen_ai.usage.output_tokens"], 6)
+        self.assertTrue(trace["inferscope.complete"], trace)
 
     def test_curl_with_gnutls(self):
         self.check(PythonServer(self.folder, fixtures.SUPPORT / "curl_gateway.py", self.server.host, self.server.port,
