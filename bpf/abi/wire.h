@@ -197,6 +197,7 @@ struct wire_path {
   __u8 bytes[WIRE_PATH_MAX];
 };
 
+#define WIRE_TLS_CALLS 16384 /* in progress at once */
 /* Whose call of a TLS library it is: a thread's, or in Go a goroutine's. Key of the map tls_calls. */
 struct wire_caller {
   __u64 self; /* pid_tgid, or the address of the goroutine's runtime.g */

@@ -37,7 +37,7 @@ struct tls_place {
 /* Calls in progress. */
 struct {
   __uint(type, BPF_MAP_TYPE_HASH);
-  __uint(max_entries, 16384);
+  __uint(max_entries, WIRE_TLS_CALLS);
   __type(key, struct wire_caller);
   __type(value, struct tls_call);
 } tls_calls SEC(".maps");

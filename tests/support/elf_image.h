@@ -13,6 +13,21 @@
 
 namespace inferscope::test {
 
+/// An ELF file's section headers, each changed so.
+template <class Change>
+std::string with_sections(std::string content, Change&& change) {
+  Elf64_Ehdr header{};
+  std::memcpy(&header, content.data(), sizeof(header));
+  for (std::size_t i = 0; i < header.e_shnum; ++i) {
+    char* at = content.data() + header.e_shoff + i * sizeof(Elf64_Shdr);
+    Elf64_Shdr section{};
+    std::memcpy(&section, at, sizeof(section));
+    change(section);
+    std::memcpy(at, &section, sizeof(section));
+  }
+  return content;
+}
+
 /// A small ELF file for x86-64, as a linker would lay it out.
 struct ElfImage {
   struct Function {

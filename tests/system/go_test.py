@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Servers in Go, whose TLS is Go's own: as they are built, stripped, and of before Go 1.17, when functions were called
 otherwise."""
-import concurrent.futures
 import os
 import pathlib
 import shutil
@@ -12,7 +11,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import fixtures
 from fixtures import Agent, ScriptServer, SystemTest, certificate_in, run_cli, wait_until
-from traffic import ask_over_http2
+from traffic import ask_at_once, ask_over_http2
 from trouble import watch_only
 
 
@@ -35,19 +34,7 @@ class GoTest(SystemTest):
         agent = Agent(self.folder, watch_only(server), name=binary.name).wait_watching(server)
         wait_until(lambda: "TLS is seen in the clear" in agent.log(), agent.log)
 
-        def one(number):
-            with server.client(tls=True) as client:
-                return [client.chat(stream=True, max_tokens=5 + number), client.chat(max_tokens=2)]
-
-        with concurrent.futures.ThreadPoolExecutor(8) as pool:
-            pairs = list(pool.map(one, range(8)))
-        for number, pair in enumerate(pairs):
-            for reply, tokens in zip(pair, (5 + number, 2)):
-                trace = agent.trace_of(reply)
-                self.assertEqual(trace["gen_ai.usage.output_tokens"], tokens, trace)
-                self.assertEqual(trace["gen_ai.response.model"], "go-model")
-                self.assertEqual(trace["url.scheme"], "https")
-                self.assertTrue(trace["inferscope.complete"], trace)
+        ask_at_once(self, agent, server, "go-model")
         for trace in ask_over_http2(self.folder, agent, server, 5, max_tokens=6, stream=True):
             self.assertEqual(trace["gen_ai.usage.output_tokens"], 6, trace)
         self.assertEqual(agent.status()["kernel"]["tls_unplaced"], 0)

@@ -14,7 +14,7 @@ import fixtures
 import requests_test
 from fixtures import (Agent, LlamaServer, Process, PythonServer, ScriptServer, SystemTest, certificate_in, free_port,
                       run_cli, wait_until)
-from traffic import ask_over_http2
+from traffic import ask_at_once, ask_over_http2
 from trouble import watch_only
 
 
@@ -103,18 +103,7 @@ class OtherLibrariesTest(SystemTest):
         self.assertIn(f"TLS in {pathlib.Path(node).resolve().name} (executable, .dynsym): SSL_do_handshake, SSL_peek, "
                       "SSL_read, SSL_write", doctor.stdout)
 
-        def one(number):
-            with server.client(tls=True) as client:
-                return [client.chat(stream=True, max_tokens=5 + number), client.chat(max_tokens=2)]
-
-        with concurrent.futures.ThreadPoolExecutor(8) as pool:
-            pairs = list(pool.map(one, range(8)))
-        for number, pair in enumerate(pairs):
-            for reply, tokens in zip(pair, (5 + number, 2)):
-                trace = agent.trace_of(reply)
-                self.assertEqual(trace["gen_ai.usage.output_tokens"], tokens, trace)
-                self.assertEqual(trace["gen_ai.response.model"], "node-model")
-                self.assertTrue(trace["inferscope.complete"], trace)
+        ask_at_once(self, agent, server, "node-model")
         for trace in ask_over_http2(self.folder, agent, server, 5, max_tokens=6, stream=True):
             self.assertEqual(trace["gen_ai.usage.output_tokens"], 6, trace)
             self.assertEqual(trace["url.scheme"], "https")

@@ -60,4 +60,18 @@ void ByteSearch::find(std::span<const std::byte> bytes, std::uint64_t offset, st
   }
 }
 
+std::vector<ByteSearch::Place> find_texts(const ByteSearch& search, const ElfFile& file, FileRange range,
+                                          std::size_t most) {
+  BlockReader blocks(file, range, search.longest() - 1);
+  std::vector<ByteSearch::Place> places;
+  while (const auto block = blocks.next()) {
+    search.find(block->bytes, block->offset - range.offset, places);
+    // What lies in the overlap was found before.
+    std::sort(places.begin(), places.end());
+    places.erase(std::unique(places.begin(), places.end()), places.end());
+    if (places.size() >= most) break;
+  }
+  return places;
+}
+
 }  // namespace inferscope::discover

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <bitset>
+#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -41,6 +42,8 @@ class ByteSearch {
   struct Place {
     std::size_t text = 0;      ///< which of them
     std::uint64_t offset = 0;  ///< of its first byte, as counted in `find`
+
+    auto operator<=>(const Place&) const = default;
   };
 
   static constexpr std::size_t shortest = 4;  ///< bytes
@@ -56,5 +59,10 @@ class ByteSearch {
   std::size_t longest_ = 0;
   std::bitset<1u << 16> beginnings_{};  ///< by the hash of their first four bytes
 };
+
+/// Where they lie in a part of a file, each once; places count from its beginning. Ends with the block in which so many
+/// were found.
+std::vector<ByteSearch::Place> find_texts(const ByteSearch& search, const ElfFile& file, FileRange range,
+                                          std::size_t most);
 
 }  // namespace inferscope::discover

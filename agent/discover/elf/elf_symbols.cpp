@@ -142,17 +142,11 @@ std::vector<Place> places_of(const std::vector<std::string_view>& names, const E
     if (name.size() >= ByteSearch::shortest) ended.push_back(std::string(name) + '\0');
   if (ended.empty()) return {};
   const ByteSearch search({ended.begin(), ended.end()});
-  BlockReader reader(file, texts, search.longest() - 1);
-  std::vector<ByteSearch::Place> found;
-  while (const auto part = reader.next()) {
-    search.find(part->bytes, part->offset, found);
-    if (found.size() >= places_limit) break;
-  }
   std::vector<Place> places;
-  for (const ByteSearch::Place& one : found) {
+  for (const ByteSearch::Place& one : find_texts(search, file, texts, places_limit)) {
     const std::string_view text = ended[one.text];
     const auto name = std::find(names.begin(), names.end(), text.substr(0, text.size() - 1));
-    places.push_back({one.offset - texts.offset, *name});
+    places.push_back({one.offset, *name});
   }
   std::sort(places.begin(), places.end(), [](const Place& a, const Place& b) { return a.offset < b.offset; });
   return places;

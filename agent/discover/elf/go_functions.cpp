@@ -98,15 +98,9 @@ std::map<std::uint64_t, std::string_view> places_of(const std::vector<std::strin
   for (const std::string_view name : names) whole.push_back('\0' + std::string(name) + '\0');
   const ByteSearch search({whole.begin(), whole.end()});
   texts.size = std::min(texts.size, names_read);
-  BlockReader blocks(file, texts, search.longest() - 1);
   std::map<std::uint64_t, std::string_view> found;
-  std::vector<ByteSearch::Place> places;
-  while (const auto part = blocks.next()) {
-    places.clear();
-    search.find(part->bytes, part->offset - texts.offset, places);
-    for (const ByteSearch::Place& place : places) found.try_emplace(place.offset + 1, names[place.text]);
-    if (found.size() >= names.size()) break;
-  }
+  for (const ByteSearch::Place& place : find_texts(search, file, texts, names.size()))
+    found.try_emplace(place.offset + 1, names[place.text]);
   return found;
 }
 

@@ -35,7 +35,6 @@ constexpr Duration settle_time = std::chrono::milliseconds(2);
 constexpr Duration loss_report_interval = std::chrono::seconds(1);
 constexpr Duration clock_interval = std::chrono::seconds(30);
 constexpr Duration clock_tolerance = std::chrono::milliseconds(1);
-constexpr std::uint32_t tls_calls_kept = 16384;  // as bpf/lib/tls.h has it
 constexpr Duration sample_interval = std::chrono::seconds(10);
 
 __u32 tls_flags(const TlsLibrary& library) {
@@ -219,7 +218,7 @@ void LiveSource::Impl::forget_goroutines(Pid pid) {
   wire_caller caller{};
   const wire_caller* before = nullptr;
   // What is inserted meanwhile may make it begin anew.
-  for (std::uint32_t i = 0; i < 2 * tls_calls_kept && bpf_map_get_next_key(calls, before, &caller) == 0; ++i) {
+  for (std::uint32_t i = 0; i < 2 * WIRE_TLS_CALLS && bpf_map_get_next_key(calls, before, &caller) == 0; ++i) {
     if (caller.tgid == static_cast<__u64>(pid)) ended.push_back(caller);
     before = &caller;
   }

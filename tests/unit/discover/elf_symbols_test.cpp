@@ -169,17 +169,10 @@ TEST(ElfSymbols, SymbolsOfManyBlocks) {
 }
 
 TEST(ElfSymbols, TooLargeATableIsToldAndNotRead) {
-  std::string content = ElfImage{.named = {{.name = "SSL_read"}, {.name = "SSL_write"}}}.build();
-  Elf64_Ehdr header{};
-  std::memcpy(&header, content.data(), sizeof(header));
-  for (std::size_t i = 0; i < header.e_shnum; ++i) {
-    char* at = content.data() + header.e_shoff + i * sizeof(Elf64_Shdr);
-    Elf64_Shdr section{};
-    std::memcpy(&section, at, sizeof(section));
-    if (section.sh_type != SHT_STRTAB) continue;
-    section.sh_size = 1u << 30;
-    std::memcpy(at, &section, sizeof(section));
-  }
+  const std::string content = test::with_sections(
+      ElfImage{.named = {{.name = "SSL_read"}, {.name = "SSL_write"}}}.build(), [](Elf64_Shdr& section) {
+        if (section.sh_type == SHT_STRTAB) section.sh_size = 1u << 30;
+      });
   const auto found = static_functions(*elf_of(content), {"SSL_read"});
   ASSERT_FALSE(found);
   EXPECT_NE(found.error().text().find("1024 MiB"), std::string::npos) << found.error().text();

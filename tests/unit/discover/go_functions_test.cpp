@@ -97,17 +97,9 @@ TEST(GoFunctions, ABrokenTableIsToldAndNothingOfItBelieved) {
     // Cut anywhere.
     int told = 0;
     for (std::uint64_t size = 0; size < table.size; ++size) {
-      std::string cut = whole;
-      Elf64_Ehdr header{};
-      std::memcpy(&header, cut.data(), sizeof(header));
-      for (int i = 0; i < header.e_shnum; ++i) {
-        Elf64_Shdr section{};
-        char* at = cut.data() + header.e_shoff + static_cast<std::uint64_t>(i) * sizeof(section);
-        std::memcpy(&section, at, sizeof(section));
-        if (section.sh_offset != table.offset || section.sh_size != table.size) continue;
-        section.sh_size = size;
-        std::memcpy(at, &section, sizeof(section));
-      }
+      const std::string cut = test::with_sections(whole, [&](Elf64_Shdr& section) {
+        if (section.sh_offset == table.offset && section.sh_size == table.size) section.sh_size = size;
+      });
       const auto found = go_functions(*elf_of(cut), {read_name});
       if (found && !*found) ++told;
       if (!found || !*found || !(*found)->contains(read_name)) continue;
@@ -133,22 +125,16 @@ TEST(GoFunctions, ATableThatIsReadBackAndForthIsGivenUp) {
     const auto place = static_cast<std::uint32_t>(far - entries_at);
     std::memcpy(wide.data() + entries_at + 8 * i + 4, &place, sizeof(place));
   }
+  const std::string whole = test::with_sections(content,
+                                                [&](Elf64_Shdr& section) {
+                                                  if (section.sh_offset == table.offset)
+                                                    section.sh_offset = content.size(), section.sh_size = wide.size();
+                                                }) +
+                            wide;
   std::uint64_t read = 0;
-  const std::string whole = content + wide;
   const auto counted = ElfFile::open([&](std::uint64_t offset, std::span<std::byte> into) -> std::size_t {
-    if (offset >= whole.size()) return 0;
-    const std::size_t size = std::min(into.size(), whole.size() - static_cast<std::size_t>(offset));
-    std::memcpy(into.data(), whole.data() + offset, size);
-    // The section's header is told to lie elsewhere.
-    const auto* section = reinterpret_cast<const char*>(into.data());
-    for (std::size_t at = 0; at + sizeof(Elf64_Shdr) <= size; at += 8) {
-      Elf64_Shdr header{};
-      std::memcpy(&header, section + at, sizeof(header));
-      if (header.sh_offset != table.offset || header.sh_size != table.size) continue;
-      header.sh_offset = content.size();
-      header.sh_size = wide.size();
-      std::memcpy(into.data() + at, &header, sizeof(header));
-    }
+    const std::string_view rest = std::string_view(whole).substr(std::min<std::uint64_t>(offset, whole.size()));
+    const std::size_t size = rest.copy(reinterpret_cast<char*>(into.data()), into.size());
     read += size;
     return size;
   });

@@ -209,18 +209,10 @@ TEST(TlsWatch, OneLargeSearchPerTick) {
 }
 
 /// Without the table of names.
-std::string stripped(std::string content) {
-  Elf64_Ehdr header{};
-  std::memcpy(&header, content.data(), sizeof(header));
-  for (std::size_t i = 0; i < header.e_shnum; ++i) {
-    char* at = content.data() + header.e_shoff + i * sizeof(Elf64_Shdr);
-    Elf64_Shdr section{};
-    std::memcpy(&section, at, sizeof(section));
-    if (section.sh_type != SHT_SYMTAB) continue;
-    section.sh_type = SHT_PROGBITS;
-    std::memcpy(at, &section, sizeof(section));
-  }
-  return content;
+std::string stripped(const std::string& content) {
+  return test::with_sections(content, [](Elf64_Shdr& section) {
+    if (section.sh_type == SHT_SYMTAB) section.sh_type = SHT_PROGBITS;
+  });
 }
 
 /// As in another layer of a container's image. What only says that it is the same program is searched itself.
