@@ -26,7 +26,8 @@ namespace inferscope::test {
   EACH(SSL_CTX_new) EACH(SSL_CTX_ctrl) EACH(SSL_CTX_set_cipher_list) EACH(TLS_method) EACH(SSL_new) \
   EACH(SSL_free) EACH(SSL_set_fd) EACH(SSL_accept) EACH(SSL_connect) EACH(SSL_set_accept_state) EACH(SSL_read) \
   EACH(SSL_write) EACH(SSL_read_ex) EACH(SSL_write_ex) EACH(SSL_peek) EACH(SSL_shutdown) EACH(SSL_set_bio) \
-  EACH(SSL_set_connect_state) EACH(SSL_do_handshake) EACH(BIO_new) EACH(BIO_s_mem) EACH(BIO_read) EACH(BIO_write)
+  EACH(SSL_set_connect_state) EACH(SSL_do_handshake) EACH(SSL_renegotiate) EACH(SSL_CTX_set_options) \
+  EACH(BIO_new) EACH(BIO_s_mem) EACH(BIO_read) EACH(BIO_write)
 // clang-format on
 
 /// The functions of an OpenSSL, and a context of it.
@@ -65,6 +66,7 @@ struct OpenSsl {
     context = SSL_CTX_new(TLS_method());
     REQUIRE_OR_EXIT(context != nullptr && SSL_CTX_set_cipher_list(context, "AECDH-AES128-SHA:@SECLEVEL=0") == 1);
     SSL_CTX_ctrl(context, SSL_CTRL_SET_MAX_PROTO_VERSION, TLS1_2_VERSION, nullptr);
+    SSL_CTX_set_options(context, SSL_OP_ALLOW_CLIENT_RENEGOTIATION);
   }
 };
 
@@ -96,7 +98,8 @@ class TlsSide {
 };
 using MakeTlsSide = std::function<std::unique_ptr<TlsSide>(int fd, bool client)>;
 
-/// OpenSSL on a socket; uses all forms of its functions in turn.
+/// OpenSSL on a socket; uses all forms of its functions in turn. A client shakes hands again now and then, which its
+/// server does inside of reads.
 class OpenSslSide : public TlsSide {
  public:
   OpenSslSide(const OpenSsl& tls, bool client) : tls_(tls), client_(client), session_(tls.SSL_new(tls.context)) {
@@ -115,6 +118,8 @@ class OpenSslSide : public TlsSide {
   }
   void write(std::string_view text) override {
     std::size_t written = 0;
+    if (client_ && turn_ % 8 == 5)
+      REQUIRE_OR_EXIT(tls_.SSL_renegotiate(session_) == 1 && tls_.SSL_do_handshake(session_) == 1);
     if (++turn_ % 2 == 0)
       REQUIRE_OR_EXIT(tls_.SSL_write_ex(session_, text.data(), text.size(), &written) == 1);
     else
