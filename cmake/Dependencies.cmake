@@ -33,11 +33,13 @@ inferscope_library(lib_rapidjson rapidjson/reader.h)
 inferscope_library(lib_msgpack msgpack/unpack.hpp)
 target_compile_definitions(lib_msgpack INTERFACE MSGPACK_NO_BOOST)
 inferscope_library(lib_cli11 CLI/CLI.hpp)
-# fmt and spdlog have no static form in Debian, so the agent is compiled with their headers alone. What is built without
-# the agent (sanitizers, fuzzing) takes the shared ones, which halves the time to compile it.
+# fmt and spdlog have no static form in Debian: fmt is compiled here, once, and spdlog, which one file uses, there. What
+# is built without the agent (sanitizers, fuzzing) takes the shared ones.
 if(INFERSCOPE_AGENT)
-  inferscope_library(lib_fmt fmt/format.h)
-  target_compile_definitions(lib_fmt INTERFACE FMT_HEADER_ONLY SPDLOG_FMT_EXTERNAL SPDLOG_HEADER_ONLY)
+  find_path(FMT_INCLUDE fmt/format.h REQUIRED)
+  add_library(lib_fmt STATIC ${CMAKE_SOURCE_DIR}/cmake/fmt.cpp)
+  target_include_directories(lib_fmt SYSTEM PUBLIC ${FMT_INCLUDE})
+  target_compile_definitions(lib_fmt PUBLIC SPDLOG_FMT_EXTERNAL SPDLOG_HEADER_ONLY)
 else()
   inferscope_library(lib_fmt fmt/format.h spdlog fmt)
   target_compile_definitions(lib_fmt INTERFACE SPDLOG_FMT_EXTERNAL SPDLOG_COMPILED_LIB)

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstdio>
+#include <system_error>
 
 namespace inferscope::cli {
 namespace {
@@ -59,7 +60,12 @@ int main(int argc, char** argv) {
     fmt::print(stderr, "inferscope: a command is missing\n\n{}", app.help());
     return exit_usage;
   }
-  return chosen();
+  try {
+    return chosen();
+  } catch (const std::system_error& error) {
+    if (error.code() != std::errc::broken_pipe) throw;
+    return exit_done;  // whoever read it has seen enough
+  }
 }
 
 }  // namespace inferscope::cli

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <memory>
 
@@ -20,7 +21,7 @@
 namespace inferscope::cli {
 namespace {
 
-struct Options {
+struct DoctorOptions {
   std::string config{};
   bool all = false;
 };
@@ -35,6 +36,8 @@ constexpr Blind blind_spots[] = {
     {"TLS of Java, rustls and stripped BoringSSL", "bytes and times only; read the plain side of a proxy on this host"},
     {"32-bit programs' system calls", "none: tracepoints do not fire for them"},
     {"what happens between processes in shared memory", "none in this version"},
+    {"when a GPU begins and ends a kernel", "what is handed over is seen, and when its process knew that it was done"},
+    {"Vulkan past its loader (vkGetDeviceProcAddr)", "calls to the kernel's driver are counted"},
     {"processes that send each other pickled objects", "newer versions of SGLang do not; HTTP is seen as always"},
 };
 
@@ -78,18 +81,30 @@ const char* name_of(discover::Verdict verdict) {
   return "not watched";
 }
 
+/// "TLS in libssl.so.3 (.dynsym): SSL_read, SSL_write"
+template <class Library>
+void print_library(const char* what, const Library& library) {
+  std::string functions;
+  for (const auto& probe : library.probes) functions += (functions.empty() ? "" : ", ") + probe.symbol;
+  fmt::print("  {:<37} {} {}: {}\n", "", what, describe(library),
+             library.problem.empty() ? functions : library.problem);
+}
+
 /// What can be read of a process's encrypted connections, and by which functions.
 void print_tls(discover::TlsWatch& tls, Pid pid) {
   tls.follow(pid, Time{});
-  const auto print = [](const TlsLibrary& library) {
-    std::string functions;
-    for (const TlsProbe& probe : library.probes) functions += (functions.empty() ? "" : ", ") + probe.symbol;
-    fmt::print("  {:<37} TLS in {}: {}\n", "", describe(library),
-               library.problem.empty() ? functions : library.problem);
-  };
-  while (tls.tick(Time{}, print)) {
+  while (tls.tick(Time{}, [](const TlsLibrary& library) { print_library("TLS in", library); })) {
   }
   tls.forget(pid);
+}
+
+/// By which functions what a process hands to GPUs can be seen.
+void print_gpu(discover::GpuWatch& gpu, Pid pid) {
+  const auto print = [](const GpuLibrary& library) { print_library("GPU by", library); };
+  gpu.follow(pid, Time{});
+  gpu.tick(Time{}, print);
+  gpu.tick(Time{} + std::chrono::hours(1), print);  // those that wait for others to come
+  gpu.forget(pid);
 }
 
 void print_candidates(const runtime::Config& config, bool all) {
@@ -97,6 +112,7 @@ void print_candidates(const runtime::Config& config, bool all) {
   fmt::print("Processes\n");
   std::size_t shown = 0, sampled = 0;
   discover::TlsWatch tls;  // one for all: many may run the same program
+  discover::GpuWatch gpu;
   for (const auto& candidate : discovery.candidates()) {
     if (candidate.verdict == discover::Verdict::sampled) {
       ++sampled;
@@ -104,7 +120,10 @@ void print_candidates(const runtime::Config& config, bool all) {
     }
     fmt::print("  {:<8} {:<18} {:<9} {}\n", candidate.process.pid, candidate.process.name.substr(0, 18),
                name_of(candidate.verdict), candidate.reason);
-    if (candidate.verdict == discover::Verdict::watched) print_tls(tls, candidate.process.pid);
+    if (candidate.verdict == discover::Verdict::watched) {
+      print_tls(tls, candidate.process.pid);
+      print_gpu(gpu, candidate.process.pid);
+    }
     ++shown;
   }
   if (shown == 0) fmt::print("  no inference server is running\n");
@@ -151,7 +170,7 @@ void print_agent(const std::string& socket) {
   if (!status) fmt::print("  not running: {}\n", status.error().text());
 }
 
-int doctor(const Options& options) {
+int doctor(const DoctorOptions& options) {
   auto config = runtime::load_config(options.config);
   if (!config) return fail(config.error());
   print_kernel();
@@ -168,7 +187,7 @@ int doctor(const Options& options) {
 void add_doctor(CLI::App& app, Chosen& chosen) {
   auto* command = app.add_subcommand(
       "doctor", "What this kernel and host allow, which processes are watched, and what is not visible");
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<DoctorOptions>();
   command->add_option("-c,--config", options->config, "Configuration file (YAML)")->check(CLI::ExistingFile);
   command->add_flag("-a,--all", options->all, "Every process that listens, too");
   command->callback([options, &chosen] { chosen = [options] { return doctor(*options); }; });

@@ -17,7 +17,7 @@
 namespace inferscope::cli {
 namespace {
 
-struct Options {
+struct FindingsOptions {
   std::string id{};
   std::string undo_id{};
   bool json = false;
@@ -34,7 +34,7 @@ Error no_id(const std::string& id) {
   return {fmt::format("'{}' is no id", id), "give the hexadecimal digits that the list shows", Error::Kind::usage};
 }
 
-Result<std::vector<std::string>> lines_of(const Options& options, const std::string& target) {
+Result<std::vector<std::string>> lines_of(const FindingsOptions& options, const std::string& target) {
   std::vector<std::string> lines;
   const auto status = ask_agent(options.socket, target, [&lines](std::string_view line) {
     lines.emplace_back(line);
@@ -44,8 +44,8 @@ Result<std::vector<std::string>> lines_of(const Options& options, const std::str
   return lines;
 }
 
-int list(const Options& options, const char* path, std::string (*heading)(), std::string (*row)(std::string_view, bool),
-         const char* none) {
+int list(const FindingsOptions& options, const char* path, std::string (*heading)(),
+         std::string (*row)(std::string_view, bool), const char* none) {
   const auto lines =
       lines_of(options, fmt::format("{}?last={}&open={}&id={}", path, options.last, options.open ? 1 : 0, options.id));
   if (!lines) return fail(lines.error());
@@ -56,7 +56,7 @@ int list(const Options& options, const char* path, std::string (*heading)(), std
   return exit_done;
 }
 
-int findings(const Options& options) {
+int findings(const FindingsOptions& options) {
   if (!is_id(options.id)) return fail(no_id(options.id));
   if (options.id.empty() || options.json)
     return list(options, "/v1/findings", finding_heading, finding_row,
@@ -82,13 +82,13 @@ int findings(const Options& options) {
   return exit_done;
 }
 
-int effects(const Options& options) {
+int effects(const FindingsOptions& options) {
   if (!is_id(options.id)) return fail(no_id(options.id));
   return list(options, "/v1/effects", effect_heading, effect_row,
               options.open ? "no effect holds now" : "nothing was done yet");
 }
 
-int undo(const Options& options) {
+int undo(const FindingsOptions& options) {
   if (options.undo_id.empty() || !is_id(options.undo_id)) return fail(no_id(options.undo_id));
   const auto status =
       tell_agent(options.socket, fmt::format("/v1/effects/undo?id={}", options.undo_id), [](std::string_view line) {
@@ -98,7 +98,7 @@ int undo(const Options& options) {
   return status ? exit_done : fail(status.error());
 }
 
-void add_common(CLI::App& command, Options& options, const char* open) {
+void add_common(CLI::App& command, FindingsOptions& options, const char* open) {
   command.add_flag("--json", options.json, "One JSON object a line");
   command.add_flag("--open", options.open, open);
   command.add_option("-n,--last", options.last, "How many of the last")->capture_default_str();
@@ -110,7 +110,7 @@ void add_common(CLI::App& command, Options& options, const char* open) {
 void add_findings(CLI::App& app, Chosen& chosen) {
   auto* command =
       app.add_subcommand("findings", "What was found wrong, one line each; with an id, one with all that was done");
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<FindingsOptions>();
   command->add_option("id", options->id, "First digits of a finding's id");
   add_common(*command, *options, "Only what is not over");
   command->callback([options, &chosen] { chosen = [options] { return findings(*options); }; });
@@ -118,7 +118,7 @@ void add_findings(CLI::App& app, Chosen& chosen) {
 
 void add_effects(CLI::App& app, Chosen& chosen) {
   auto* command = app.add_subcommand("effects", "What was done, or would have been done, about findings");
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<FindingsOptions>();
   add_common(*command, *options, "Only what holds now");
   command->callback([command, options, &chosen] {
     if (command->get_subcommands().empty()) chosen = [options] { return effects(*options); };

@@ -20,7 +20,7 @@ namespace {
 
 using Json = rapidjson::Writer<rapidjson::StringBuffer>;
 
-struct Options {
+struct PolicyOptions {
   std::vector<std::string> paths{};
   std::string name{};
   bool json = false;
@@ -73,7 +73,7 @@ void print_check(const policy::WrittenPolicy& written) {
   });
 }
 
-int check(const Options& options) {
+int check(const PolicyOptions& options) {
   const auto written = load(options.paths);
   if (!written) return fail(written.error());
   std::size_t width = 0;
@@ -88,7 +88,7 @@ int check(const Options& options) {
   return exit_done;
 }
 
-void print_case(const Options& options, const std::string& policy, std::size_t width, const policy::Case& one,
+void print_case(const PolicyOptions& options, const std::string& policy, std::size_t width, const policy::Case& one,
                 const act::CaseResult& result) {
   if (!options.json) {
     fmt::print("{:<6}  {:<{}}  {}\n", result.passed ? "ok" : "FAILED", policy, width, one.name);
@@ -109,7 +109,7 @@ void print_case(const Options& options, const std::string& policy, std::size_t w
   });
 }
 
-int test(const Options& options) {
+int test(const PolicyOptions& options) {
   const auto written = load(options.paths);
   if (!written) return fail(written.error());
   std::size_t width = 0;
@@ -130,7 +130,7 @@ int test(const Options& options) {
   return failed == 0 ? exit_done : exit_failed;
 }
 
-int show(const Options& options) {
+int show(const PolicyOptions& options) {
   std::vector<std::string> names;
   for (const policy::ShippedFile& file : policy::shipped_files()) {
     std::string_view name = file.name.substr(file.name.rfind('/') + 1);
@@ -163,8 +163,8 @@ void add_policy(CLI::App& app, Chosen& chosen) {
       return exit_usage;
     };
   });
-  const auto options = std::make_shared<Options>();
-  const auto add = [&](const char* name, const char* what, int (*run)(const Options&)) {
+  const auto options = std::make_shared<PolicyOptions>();
+  const auto add = [&](const char* name, const char* what, int (*run)(const PolicyOptions&)) {
     auto* sub = command->add_subcommand(name, what);
     sub->add_flag("--json", options->json, "One JSON object a line");
     sub->callback([options, run, &chosen] { chosen = [options, run] { return run(*options); }; });

@@ -19,7 +19,7 @@
 namespace inferscope::cli {
 namespace {
 
-struct Options {
+struct RecordOptions {
   std::string file{};
   std::string config{};
   double seconds = 0;
@@ -56,7 +56,7 @@ class Stop {
   std::atomic<bool> flag_ = false;
 };
 
-int record(const Options& options) {
+int record(const RecordOptions& options) {
   auto config = runtime::load_config(options.config);
   if (!config) return fail(config.error());
   log::configure(log::level_of(config->log.level), config->log.format == "json");
@@ -99,7 +99,7 @@ int record(const Options& options) {
 
 void add_record(CLI::App& app, Chosen& chosen) {
   auto* command = app.add_subcommand("record", "Write what the probes see to a file, for 'inferscope replay'");
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<RecordOptions>();
   command->add_option("file", options->file, "The recording")->required();
   command->add_option("-c,--config", options->config, "Configuration file (YAML)")->check(CLI::ExistingFile);
   command->add_option("-t,--seconds", options->seconds, "End after so long")->check(CLI::PositiveNumber);

@@ -20,7 +20,7 @@
 namespace inferscope::cli {
 namespace {
 
-struct Options {
+struct ReplayOptions {
   std::string file{};
   std::string config{};
   bool json = false;
@@ -40,7 +40,7 @@ void print_info(const source::RecordingInfo& info) {
     fmt::print("probe         {:<12} {} {}\n", capability.name, capability.active ? "on" : "off", capability.problem);
 }
 
-int replay(const Options& options) {
+int replay(const ReplayOptions& options) {
   auto reader = source::RecordingReader::open(
       options.file, options.real_time ? source::ReplaySpeed::real_time : source::ReplaySpeed::full);
   if (!reader) return fail(reader.error());
@@ -79,7 +79,7 @@ int replay(const Options& options) {
 
 void add_replay(CLI::App& app, Chosen& chosen) {
   auto* command = app.add_subcommand("replay", "Run a recording through the pipeline and print its traces");
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<ReplayOptions>();
   command->add_option("file", options->file, "A recording made by 'inferscope record'")->required();
   command->add_option("-c,--config", options->config, "Configuration file (YAML); of it, the dialects are used")
       ->check(CLI::ExistingFile);

@@ -14,7 +14,7 @@
 namespace inferscope::cli {
 namespace {
 
-struct Options {
+struct TraceOptions {
   bool follow = false;
   bool json = false;
   bool all = false;
@@ -30,14 +30,14 @@ bool print_line(std::string_view line) {
          std::fflush(stdout) == 0;
 }
 
-std::string target_of(const Options& options) {
+std::string target_of(const TraceOptions& options) {
   if (options.in_flight) return "/v1/in-flight";
   if (!options.id.empty()) return fmt::format("/v1/traces?token_times=1&id={}", options.id);
   return fmt::format("/v1/traces?last={}&follow={}&token_times={}", options.last, options.follow ? 1 : 0,
                      options.token_times ? 1 : 0);
 }
 
-int trace(const Options& options) {
+int trace(const TraceOptions& options) {
   stop_on_signal();  // so that Ctrl-C ends the reading and not us
   if (!std::all_of(options.id.begin(), options.id.end(),
                    [](char c) { return std::isxdigit(static_cast<unsigned char>(c)); }))
@@ -66,7 +66,7 @@ int trace(const Options& options) {
 
 void add_trace(CLI::App& app, Chosen& chosen) {
   auto* command = app.add_subcommand("trace", "Finished requests, one line each; with an id, one request in full");
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<TraceOptions>();
   command->add_option("id", options->id, "First digits of a trace or span id: show that request's waterfall");
   command->add_flag("-f,--follow", options->follow, "Go on with new requests as they end");
   command->add_flag("--json", options->json, "One JSON object a line, with OpenTelemetry attribute names");

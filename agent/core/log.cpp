@@ -59,7 +59,7 @@ std::size_t wide_character(std::string_view text) {
 }
 
 /// Names of processes and files may be any bytes: what comes out is valid in JSON, and no terminal obeys it.
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   std::string out = "\"";
   while (!text.empty()) {
     const char c = text[0];
@@ -103,10 +103,10 @@ void configure(Level level, bool json) {
 
 void write(Level level, std::string_view message, std::initializer_list<Field> fields) {
   const bool json = as_json;
-  std::string line = json ? "\"message\":" + quoted(message) : std::string(message);
+  std::string line = json ? "\"message\":" + in_quotes(message) : std::string(message);
   for (const Field& field : fields)
-    line += json ? fmt::format(",\"{}\":{}", field.key, quoted(field.value))
-                 : fmt::format(" {}={}", field.key, needs_quotes(field.value) ? quoted(field.value) : field.value);
+    line += json ? fmt::format(",\"{}\":{}", field.key, in_quotes(field.value))
+                 : fmt::format(" {}={}", field.key, needs_quotes(field.value) ? in_quotes(field.value) : field.value);
   logger().log(to_spdlog(level), "{}", line);
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "correlate/engine_requests.h"
+#include "correlate/engine_steps.h"
 #include "correlate/ids.h"
 #include "correlate/links.h"
 #include "correlate/verdict.h"
@@ -59,9 +60,11 @@ class Correlator::Impl {
   explicit Impl(const Limits& limits)
       : limits_(limits),
         links_({limits.links, limits.keep_link}),
-        engine_requests_({.requests = limits.engine_requests}) {}
+        engine_requests_({.requests = limits.engine_requests}),
+        engine_steps_({.requests = limits.open_calls}) {}
 
   void on(const Event& event) {
+    engine_steps_.on(event);
     if (const auto* started = std::get_if<ProcessStarted>(&event.body)) start(*started, event.time);
     if (const auto* exited = std::get_if<ProcessExited>(&event.body)) exit(*exited, event.time);
     if (const auto* clock = std::get_if<ClockSet>(&event.body)) unix_minus_kernel_ns_ = clock->unix_minus_kernel_ns;
@@ -78,6 +81,8 @@ class Correlator::Impl {
     const auto found = open_.find(key);
     if (found == open_.end()) return;  // its `opened` was counted as dropped
     RequestTrace& trace = found->second;
+    if (update.kind == CallUpdate::Kind::request) engine_steps_.on(key, update, name_of(key, trace));
+    if (update.kind == CallUpdate::Kind::token) engine_steps_.on(key, update, {});
     switch (update.kind) {
       case CallUpdate::Kind::opened:
         break;
@@ -112,6 +117,7 @@ class Correlator::Impl {
       trace.lost = loss_of(trace.exchange, trace.call);
       trace.complete = trace.lost.empty();
       trace.engine = engine_requests_.find(trace);
+      trace.explanation = engine_steps_.explain(key, trace.end);
       complete_usage(trace);
       derive_durations(trace);
       place(trace, links_.look_up(key));
@@ -124,8 +130,8 @@ class Correlator::Impl {
     if (found == open_.end()) return {};
     RequestTrace& trace = found->second;
     if (trace.findings.size() < findings_of_one_trace) trace.findings.push_back(finding);
-    const TraceContext context = links_.look_up(key);
-    return {context.trace_id != TraceId{} ? context.trace_id : trace.trace_id, trace.span_id};
+    const RequestName name = name_of(key, trace);
+    return {name.trace_id, name.span_id};
   }
 
   [[nodiscard]] StageStats stats() const {
@@ -134,6 +140,7 @@ class Correlator::Impl {
     return stats;
   }
   [[nodiscard]] StageStats engine_requests() const { return engine_requests_.stats(); }
+  [[nodiscard]] StageStats explained_requests() const { return engine_steps_.stats(); }
   [[nodiscard]] Counters counters() const { return {processes_forgotten_, links_.forgotten()}; }
 
  private:
@@ -163,6 +170,13 @@ class Correlator::Impl {
     trace.trace_id = make_trace_id(seed);
     refresh(trace, update);
     links_.opened(key, exchange, update.time, seed);
+    engine_steps_.on(key, update, {trace.trace_id, trace.span_id});
+  }
+
+  /// As far as it is known by now.
+  [[nodiscard]] RequestName name_of(ExchangeKey key, const RequestTrace& trace) const {
+    const TraceContext context = links_.look_up(key);
+    return {context.trace_id != TraceId{} ? context.trace_id : trace.trace_id, trace.span_id};
   }
 
   static void refresh(RequestTrace& trace, const CallUpdate& update) {
@@ -204,6 +218,7 @@ class Correlator::Impl {
     trace.lost = loss_of(trace.exchange, trace.call);
     trace.complete = trace.lost.empty();
     trace.engine = engine_requests_.find(trace);
+    trace.explanation = engine_steps_.close(key, update, trace.end);
     complete_usage(trace);
     derive_durations(trace);
     place(trace, links_.closed(key, update.exchange, update.time));
@@ -264,6 +279,7 @@ class Correlator::Impl {
   Limits limits_;
   Links links_;
   EngineRequests engine_requests_;
+  EngineSteps engine_steps_;
   std::unordered_map<ExchangeKey, RequestTrace, ExchangeKeyHash> open_{};
   std::unordered_map<Pid, ProcessIdentity> processes_{};
   std::deque<Exited> exited_{};
@@ -301,6 +317,9 @@ Counters Correlator::counters() const {
 }
 StageStats Correlator::engine_requests() const {
   return impl_->engine_requests();
+}
+StageStats Correlator::explained_requests() const {
+  return impl_->explained_requests();
 }
 
 }  // namespace inferscope::correlate

@@ -39,7 +39,7 @@ class Correlator {
   Correlator(Correlator&&) noexcept;
   Correlator& operator=(Correlator&&) noexcept;
 
-  /// Processes and the clock; every other event is of no interest here.
+  /// Processes, the clock, and what threads and GPUs did.
   void on(const Event& event);
   /// What engines say of their requests, of which calls are found again.
   void on(const EngineUpdate& update);
@@ -58,6 +58,8 @@ class Correlator {
   [[nodiscard]] Counters counters() const;
   /// Unit: requests of engines, of which calls are found again. Dropped: "limit", "silent".
   [[nodiscard]] StageStats engine_requests() const;
+  /// Unit: requests whose time is explained. Dropped: "limit".
+  [[nodiscard]] StageStats explained_requests() const;
 
  private:
   class Impl;

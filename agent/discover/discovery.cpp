@@ -2,6 +2,7 @@
 #include "discover/discovery.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -38,6 +39,7 @@ Discovery::Discovery(DiscoveryOptions options, ProcReader proc, Actions actions)
 
 Candidate Discovery::judge(Pid pid, Ports look) {
   Candidate candidate;
+  if (pid == getpid()) return candidate;  // what it does would be told to it, which it would do something about
   const auto info = proc_.read(pid);
   if (!info || info->executable.empty()) return candidate;
   candidate.process = *info;

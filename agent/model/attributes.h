@@ -82,7 +82,35 @@ inline constexpr Name engine_predicted_ms = "inferscope.engine.predicted_ms";
 inline constexpr Name engine_predicted_tokens = "inferscope.engine.predicted_tokens";
 inline constexpr Name engine_cached_tokens = "inferscope.engine.cached_tokens";
 
-// What the processes behind the server said; times in seconds from the request's first byte, durations in seconds
+// Where its time went; times in seconds from the request's first byte, durations in seconds. Lists of one prefix go
+// together.
+inline constexpr Name explanation = "inferscope.explanation";
+inline constexpr Name gpu_time = "inferscope.gpu.time";
+inline constexpr Name gpu_attribution = "inferscope.gpu.attribution";
+inline constexpr Name probe_level = "inferscope.probe_level";  // only where GPUs were seen with less detail
+inline constexpr Name probe_level_threads = "inferscope.probe_level.threads";    // only where threads were not seen
+inline constexpr Name explanation_complete = "inferscope.explanation.complete";  // only if it is not
+inline constexpr Name cpu_time = "inferscope.cpu.time";
+inline constexpr Name run_queue_delay = "inferscope.cpu.run_queue_delay";
+inline constexpr Name part_kinds = "inferscope.time_parts.kind";
+inline constexpr Name part_times = "inferscope.time_parts.time";
+inline constexpr Name part_texts = "inferscope.time_parts.text";
+inline constexpr Name step_kinds = "inferscope.steps.kind";
+inline constexpr Name step_begins = "inferscope.steps.begin";
+inline constexpr Name step_ends = "inferscope.steps.end";
+inline constexpr Name step_members = "inferscope.steps.members";
+inline constexpr Name step_gpu_times = "inferscope.steps.gpu_time";
+inline constexpr Name delay_kinds = "inferscope.delays.kind";
+inline constexpr Name delay_begins = "inferscope.delays.begin";
+inline constexpr Name delay_ends = "inferscope.delays.end";
+inline constexpr Name delay_texts = "inferscope.delays.text";
+// Of one step or delay, where it stands by itself
+inline constexpr Name step_kind = "inferscope.step.kind";
+inline constexpr Name step_time = "inferscope.step.time";
+inline constexpr Name step_size = "inferscope.step.members";
+inline constexpr Name delay_time = "inferscope.delay.time";
+
+// What the processes behind the server said, or was seen; times and durations likewise
 inline constexpr Name queue_time = "inferscope.queue_time";
 inline constexpr Name prefill_time = "inferscope.prefill_time";
 inline constexpr Name decode_time = "inferscope.decode_time";

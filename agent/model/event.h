@@ -9,7 +9,9 @@
 
 #include "core/time.h"
 #include "model/connection.h"
+#include "model/gpu_work.h"
 #include "model/process_target.h"
+#include "model/thread_run.h"
 
 namespace inferscope {
 
@@ -99,6 +101,13 @@ struct ProcessSample {
     ProcessTarget process{};
     Duration ran{};
   };
+  /// For how long one task or more could not go on for want of each.
+  struct Pressure {
+    bool of_host = false;  ///< of all processes: its cgroup tells none of its own
+    Duration cpu{};
+    Duration memory{};
+    Duration io{};
+  };
 
   ProcessTarget process{};
   char state = 0;        ///< of the main thread, as /proc/PID/stat has it: R, S, D, T (stopped), t (traced), Z
@@ -111,7 +120,11 @@ struct ProcessSample {
   /// Established, but not accepted yet, at all its TCP listeners. While it is held, also those with bytes that it has
   /// not read.
   std::uint32_t waiting_connections = 0;
-  std::optional<Rival> rival{};  ///< looked for only when the thread waited for long
+  std::optional<Rival> rival{};        ///< looked for only when the thread waited for long
+  std::optional<Pressure> pressure{};  ///< since the sample before; not if the kernel tells none
+  std::uint64_t memory_bytes = 0;      ///< in use by its cgroup, files that are kept in memory included; 0: not known
+  std::uint64_t memory_limit = 0;      ///< of its cgroup; 0: none, or not known
+  std::uint64_t memory_refusals = 0;   ///< how often its cgroup came to a limit of memory
 
   /// It cannot do anything.
   [[nodiscard]] bool held() const { return state == 'T' || state == 't' || frozen; }
@@ -120,7 +133,8 @@ struct ProcessSample {
 struct Event {
   Time time{};
   std::variant<ProcessStarted, ProcessExited, ConnectionOpened, ConnectionHalfClosed, ConnectionClosed, Transfer,
-               EventsLost, ClockSet, ProcessSample>
+               EventsLost, ClockSet, ProcessSample, ThreadRun, MemoryReclaim, DiskUse, Retransmit, SendStall, GpuWork,
+               GpuCall, GpuFailure, GpuMemory, GpuDriverUse, ProbeLevel>
       body{};
 };
 

@@ -10,6 +10,7 @@
 #include "core/time.h"
 #include "model/connection.h"
 #include "model/exchange.h"
+#include "model/explanation.h"
 #include "model/inference_call.h"
 #include "model/time_math.h"
 
@@ -49,16 +50,6 @@ struct EngineTimes {
   std::optional<std::uint64_t> cached_tokens{};
   std::uint64_t output_tokens = 0;
   bool complete = true;  ///< no message that may have concerned it was missed
-
-  [[nodiscard]] std::optional<Duration> queue_time() const { return between(queued, scheduled); }
-  [[nodiscard]] std::optional<Duration> prefill_time() const { return between(scheduled, first_token); }
-  [[nodiscard]] std::optional<Duration> decode_time() const { return between(first_token, last_token); }
-
- private:
-  static std::optional<Duration> between(const std::optional<Time>& from, const std::optional<Time>& to) {
-    if (!from || !to || *to < *from) return std::nullopt;
-    return elapsed(*from, *to);
-  }
 };
 
 /// One request as one process served it (role server) or made it (role client), ready to be shown and exported.
@@ -81,6 +72,7 @@ struct RequestTrace {
   Exchange exchange{};
   InferenceCall call{};
   std::optional<EngineTimes> engine{};
+  std::optional<Explanation> explanation{};
 
   Outcome outcome = Outcome::in_flight;
   bool complete = true;
@@ -92,6 +84,31 @@ struct RequestTrace {
   std::optional<Duration> time_to_first_token{};
   /// (last token - first token) / (output tokens - 1), successful requests of two tokens or more.
   std::optional<Duration> time_per_output_token{};
+
+  /// When it went from one phase to the next. By the engine's own account where there is one, else as it was seen.
+  struct Phases {
+    std::optional<Time> queued{};
+    std::optional<Time> started{};  ///< its prefill began
+    std::optional<Time> first_token{};
+    std::optional<Time> last_token{};
+
+    [[nodiscard]] std::optional<Duration> queue() const { return between(queued, started); }
+    [[nodiscard]] std::optional<Duration> prefill() const { return between(started, first_token); }
+    [[nodiscard]] std::optional<Duration> decode() const { return between(first_token, last_token); }
+
+   private:
+    static std::optional<Duration> between(const std::optional<Time>& from, const std::optional<Time>& to) {
+      if (!from || !to || *to < *from) return std::nullopt;
+      return elapsed(*from, *to);
+    }
+  };
+  [[nodiscard]] Phases phases() const {
+    if (engine) return {engine->queued, engine->scheduled, engine->first_token, engine->last_token};
+    if (!explanation) return {};
+    // A server of which no thread was seen to hand it over had it from when it had come in.
+    const std::optional<Time> queued = explanation->handed_over ? explanation->handed_over : exchange.request.end;
+    return {queued, explanation->started, explanation->first_token, explanation->last_token};
+  }
 
   [[nodiscard]] std::int64_t unix_ns(Time time) const { return saturating_add(to_ns(time), unix_minus_kernel_ns); }
 };

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "model/connection.h"
+#include "model/probe_place.h"
 
 namespace inferscope {
 
@@ -28,22 +29,12 @@ enum class Calling : std::uint8_t {
   go_stack,      ///< Go before
 };
 
-/// An instruction, by its offset in the file.
-struct ProbePlace {
-  std::uint64_t offset = 0;
-  std::int64_t stack = 0;  ///< add to the stack pointer there for what it was at the function's entry
-};
-
 /// Where the probes of a function go.
 struct TlsProbe {
   TlsFunction function{};
   Calling calling = Calling::c;
   std::string symbol{};
-  std::uint64_t begin = 0;           ///< of the function, in the file
-  ProbePlace entry{};                ///< all arguments are still in place
-  std::uint64_t return_address = 0;  ///< for a return probe: the return address is on top of the stack; none in Go
-  std::vector<ProbePlace> exits{};   ///< instead of a return probe, where they are known: the result is in place; in Go
-                                     ///< all of them
+  FunctionPlaces places{};  ///< of Go, there are no return probes, and exits are all its returns
 };
 
 /// A file with a TLS library in it, as a process maps it: the shared library, or what it was linked into.

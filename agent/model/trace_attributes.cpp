@@ -118,24 +118,75 @@ void write_response(const InferenceCall& call, Writer out) {
   out.optional(attribute::engine_cached_tokens, call.engine->cached_tokens);
 }
 
+void write_phases(const RequestTrace& trace, Writer out) {
+  const auto since_begin = [&trace](const std::optional<Time>& time) {
+    return time ? std::optional<Duration>(elapsed(trace.begin, *time)) : std::nullopt;
+  };
+  const RequestTrace::Phases phases = trace.phases();
+  out.seconds(attribute::queue_time, phases.queue());
+  out.seconds(attribute::prefill_time, phases.prefill());
+  out.seconds(attribute::decode_time, phases.decode());
+  out.seconds(attribute::engine_queued, since_begin(phases.queued));
+  out.seconds(attribute::engine_scheduled, since_begin(phases.started));
+  out.seconds(attribute::engine_first_token, since_begin(phases.first_token));
+  out.seconds(attribute::engine_last_token, since_begin(phases.last_token));
+}
+
+/// One list for each property of all, which is how attributes can hold them.
+template <class All, class Property>
+std::vector<double> numbers_of(const All& all, Property property) {
+  std::vector<double> numbers;
+  for (const auto& one : all) numbers.push_back(property(one));
+  return numbers;
+}
+template <class All, class Property>
+std::vector<std::string> texts_of(const All& all, Property property) {
+  std::vector<std::string> texts;
+  for (const auto& one : all) texts.emplace_back(property(one));
+  return texts;
+}
+
+void write_explanation(const RequestTrace& trace, Writer out) {
+  if (!trace.explanation || trace.explanation->parts.empty()) return;
+  const Explanation& told = *trace.explanation;
+  const auto since_begin = [&trace](Time time) { return to_seconds(elapsed(trace.begin, time)); };
+  const auto kind = [](const auto& one) { return name_of(one.kind); };
+  out.text(attribute::explanation, describe(told), 1024);
+  if (const TimePart* cause = told.cause()) {
+    out.text(attribute::cause_kind, name_of(cause->kind));
+    out.text(attribute::cause_text, describe(*cause));
+  }
+  out.seconds(attribute::gpu_time, told.gpu_time);
+  if (told.gpu_time) out.text(attribute::gpu_attribution, told.shared ? "shared" : "exclusive");
+  if (told.probes >= ProbeLevel::Level::waits) out.text(attribute::probe_level, name_of(told.probes));
+  if (!told.threads) out.text(attribute::probe_level_threads, "off");
+  if (!told.complete) out.flag(attribute::explanation_complete, false);
+  out.seconds(attribute::cpu_time, told.cpu_time);
+  out.seconds(attribute::run_queue_delay, told.run_queue_delay);
+  out.texts(attribute::part_kinds, texts_of(told.parts, kind));
+  out.numbers(attribute::part_times, numbers_of(told.parts, [](const auto& one) { return to_seconds(one.time); }));
+  out.texts(attribute::part_texts, texts_of(told.parts, [](const auto& one) { return describe(one); }));
+  if (!trace.engine) out.number(attribute::engine_steps, told.steps_total);
+  out.texts(attribute::step_kinds, texts_of(told.steps, kind));
+  out.numbers(attribute::step_begins, numbers_of(told.steps, [&](const auto& one) { return since_begin(one.begin); }));
+  out.numbers(attribute::step_ends, numbers_of(told.steps, [&](const auto& one) { return since_begin(one.end); }));
+  out.numbers(attribute::step_members, numbers_of(told.steps, [](const auto& one) { return double{1} * one.members; }));
+  if (told.gpu_time)
+    out.numbers(attribute::step_gpu_times, numbers_of(told.steps, [](const auto& one) { return to_seconds(one.gpu); }));
+  out.texts(attribute::delay_kinds, texts_of(told.marks, kind));
+  out.numbers(attribute::delay_begins, numbers_of(told.marks, [&](const auto& one) { return since_begin(one.begin); }));
+  out.numbers(attribute::delay_ends, numbers_of(told.marks, [&](const auto& one) { return since_begin(one.end); }));
+  out.texts(attribute::delay_texts, texts_of(told.marks, [](const auto& one) { return describe(one); }));
+}
+
 /// The engine's own counts stand under the names that its API's figures have, where that told none.
 void write_engine(const RequestTrace& trace, Writer out) {
   if (!trace.engine) return;
   const EngineTimes& engine = *trace.engine;
-  const auto since_begin = [&trace](const std::optional<Time>& time) {
-    return time ? std::optional<Duration>(elapsed(trace.begin, *time)) : std::nullopt;
-  };
   out.text(attribute::engine_name, engine.engine);
   out.text(attribute::engine_request_id, engine.request_id);
   out.number(attribute::engine_requests, engine.requests);
   out.flag(attribute::engine_complete, engine.complete);
-  out.seconds(attribute::queue_time, engine.queue_time());
-  out.seconds(attribute::prefill_time, engine.prefill_time());
-  out.seconds(attribute::decode_time, engine.decode_time());
-  out.seconds(attribute::engine_queued, since_begin(engine.queued));
-  out.seconds(attribute::engine_scheduled, since_begin(engine.scheduled));
-  out.seconds(attribute::engine_first_token, since_begin(engine.first_token));
-  out.seconds(attribute::engine_last_token, since_begin(engine.last_token));
   out.number(attribute::engine_preemptions, engine.preemptions);
   std::vector<double> preempted;
   for (const Time time : engine.preempted) preempted.push_back(to_seconds(elapsed(trace.begin, time)));
@@ -161,7 +212,9 @@ void write_call(const RequestTrace& trace, Writer out) {
   out.text(attribute::dialect, call.dialect);
   write_request(call.request, out);
   write_response(call, out);
+  write_phases(trace, out);
   write_engine(trace, out);
+  write_explanation(trace, out);
   out.endpoint(attribute::server_address, attribute::server_port, server_end(trace));
   out.text(attribute::error_type, error_type(trace));
   out.seconds(attribute::gen_ai_response_time_to_first_chunk, trace.time_to_first_event);

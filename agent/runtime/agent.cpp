@@ -44,7 +44,8 @@ source::LiveOptions live_options(const Config& config) {
           .transfer_head_bytes = config.capture.transfer_head_bytes,
           .transfer_tail_bytes = config.capture.transfer_tail_bytes,
           .message_budget_bytes = config.capture.message_budget_bytes,
-          .inference_paths = config.watch.automatic ? interpret::inference_paths() : std::vector<std::string>()};
+          .inference_paths = config.watch.automatic ? interpret::inference_paths() : std::vector<std::string>(),
+          .overhead_budget = config.overhead.budget};
 }
 
 Result<std::vector<std::unique_ptr<exporters::Sink>>> make_sinks(const Config& config) {
@@ -81,7 +82,9 @@ Status Agent::start() {
   started_ = source_->now();
   for (const auto& capability : source_->capabilities())
     if (!capability.problem.empty())
-      log::write(capability.essential && !capability.active ? log::Level::error : log::Level::warn,
+      log::write(capability.essential && !capability.active ? log::Level::error
+                 : capability.needed                        ? log::Level::warn
+                                                            : log::Level::debug,
                  "a probe is not available", {{"probe", capability.name}, {"problem", capability.problem}});
 
   pipeline_ = std::make_unique<Pipeline>(
@@ -107,6 +110,7 @@ Status Agent::start() {
                           {{"pid", std::to_string(process.pid)}, {"name", process.name}, {"why", process.reason}});
                 if (auto status = source_->watch(process); !status) log::error(status.error().text());
                 tls_.follow(process.pid, source_->now());
+                gpu_.follow(process.pid, source_->now());
               },
           .sample = [this](Pid pid) { (void)source_->sample(pid); },
           .ignore = [this](Pid pid) { (void)source_->ignore(pid); }});
@@ -197,6 +201,7 @@ std::string Agent::status_json() {
                   .acting = responder_->summary(),
                   .capabilities = source_->capabilities(),
                   .counters = source_->counters(),
+                  .probe_uses = source_->probe_uses(),
                   .stages = pipeline_->stats()};
   view.stages.merge(responder_->stats());
   for (const auto& sink : sinks_) view.stages["export " + sink->name() + " (" + sink->unit() + ")"] = sink->stats();
@@ -218,6 +223,7 @@ void Agent::one_turn() {
   const Time now = source_->now();
   discovery_->tick(now);
   tls_.tick(now, [this](const TlsLibrary& library) { watch(library); });
+  gpu_.tick(now, [this](const GpuLibrary& library) { watch(library); });
   pipeline_->tick(source_->settled());
   responder_->tick(now);
   if (each_turn_) each_turn_();
@@ -238,23 +244,41 @@ void Agent::watch(const TlsLibrary& library) {
             {{"pid", std::to_string(library.pid)}, {"library", describe(library)}, {"problem", status.error().text()}});
 }
 
+void Agent::watch(const GpuLibrary& library) {
+  auto status = library.problem.empty() ? source_->watch(library) : Status(Error{library.problem});
+  if (status)
+    return log::info("calls to GPUs are seen", {{"pid", std::to_string(library.pid)}, {"library", describe(library)}});
+  log::warn("calls to GPUs stay hidden",
+            {{"pid", std::to_string(library.pid)}, {"library", describe(library)}, {"problem", status.error().text()}});
+}
+
 Status Agent::run(const std::atomic<bool>& stop) {
   const Emit<Event> take = [this](const Event& event) {
     if (tee_) tee_(event);
     if (const auto* exited = std::get_if<ProcessExited>(&event.body)) {
       discovery_->on(*exited);
       tls_.forget(exited->pid);
+      gpu_.forget(exited->pid);
     }
     if (const auto* lost = std::get_if<EventsLost>(&event.body))
       log::warn("events were lost", {{"reason", lost->reason}, {"count", std::to_string(lost->count)}});
+    if (const auto* level = std::get_if<ProbeLevel>(&event.body))
+      log::warn("what is seen of a process has changed, for what its probes cost",
+                {{"pid", std::to_string(level->pid)},
+                 {"gpus", std::string(name_of(level->level))},
+                 {"threads", level->threads ? "on" : "off"},
+                 {"cost", fmt::format("{:.2f} % of a processor", 100 * level->cost)}});
     responder_->on(event);
     pipeline_->on(event);
   };
   Status status = success();
-  while (!stop && status.ok()) {
+  const auto turn = [&] {
     status = source_->poll(config_.capture.poll_interval, take);
     one_turn();
-  }
+  };
+  while (!stop && status.ok()) turn();
+  // What has happened so far is told, too.
+  for (const Time asked = source_->now(); status.ok() && source_->settled() < asked;) turn();
   shut_down();
   return status;
 }

@@ -11,6 +11,7 @@
 
 #include "core/result.h"
 #include "discover/discovery.h"
+#include "discover/gpu/gpu_watch.h"
 #include "discover/tls/tls_watch.h"
 #include "exporters/sink.h"
 #include "runtime/config.h"
@@ -48,6 +49,7 @@ class Agent {
   void shut_down();
   void one_turn();
   void watch(const TlsLibrary& library);
+  void watch(const GpuLibrary& library);
   /// Runs `task` between two turns of run() and returns its result; for the API's thread.
   std::string ask(std::function<std::string()> task);
   /// The same as an answer.
@@ -60,6 +62,7 @@ class Agent {
   std::unique_ptr<Responder> responder_{};
   std::unique_ptr<discover::Discovery> discovery_{};
   discover::TlsWatch tls_{};
+  discover::GpuWatch gpu_{};
   std::vector<std::unique_ptr<exporters::Sink>> sinks_{};
   RecentTraces recent_;
   web::ApiServer api_{};

@@ -156,6 +156,12 @@ void read_root(const YAML::Node& root, Config& config) {
        {"act", [&](const YAML::Node& n) { read_act(n, config.act); }},
        {"state", [&](const YAML::Node& n) { read_state(n, config.state); }},
        {"capture", [&](const YAML::Node& n) { read_capture(n, config.capture); }},
+       {"overhead",
+        [&](const YAML::Node& n) {
+          read_mapping(n, "overhead", {{"budget", [&](const YAML::Node& m) {
+                                          config.overhead.budget = yaml::read_fraction(m, "overhead.budget", 1e-6, 1);
+                                        }}});
+        }},
        {"api",
         [&](const YAML::Node& n) {
           read_mapping(n, "api",

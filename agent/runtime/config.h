@@ -33,6 +33,10 @@ struct Config {
     Duration poll_interval = std::chrono::milliseconds(25);
   } capture{};
 
+  struct Overhead {
+    double budget = 0.01;  ///< what probes in a process may cost, of a processor
+  } overhead{};
+
   struct Api {
     std::string socket = "/run/inferscope/api.sock";
     std::uint64_t history_bytes = 8u << 20;

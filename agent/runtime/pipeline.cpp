@@ -55,6 +55,7 @@ std::map<std::string, StageStats> Pipeline::stats() const {
           {"interpret (engine messages)", engine_messages_.stats()},
           {"correlate (calls)", correlator_.stats()},
           {"correlate (engine requests)", correlator_.engine_requests()},
+          {"correlate (explained requests)", correlator_.explained_requests()},
           {"detect (findings)", detect_.stats()}};
 }
 

@@ -9,7 +9,7 @@ namespace {
 
 using Writer = rapidjson::Writer<rapidjson::StringBuffer>;
 
-void text(Writer& json, const char* key, const std::string& value) {
+void text(Writer& json, const char* key, std::string_view value) {
   json.Key(key);
   json.String(value.data(), static_cast<rapidjson::SizeType>(value.size()));
 }
@@ -17,6 +17,11 @@ void text(Writer& json, const char* key, const std::string& value) {
 void number(Writer& json, const char* key, std::uint64_t value) {
   json.Key(key);
   json.Uint64(value);
+}
+
+void real(Writer& json, const char* key, double value) {
+  json.Key(key);
+  json.Double(value);
 }
 
 void write_stage(Writer& json, const StageStats& stats) {
@@ -44,6 +49,16 @@ void write_counters(Writer& json, const source::LiveCounters& counters) {
   number(json, "content_faults", counters.content_faults);
   number(json, "uring_transfers", counters.uring_transfers);
   number(json, "tls_unplaced", counters.tls_unplaced);
+  number(json, "details_passed", counters.details_passed);
+  number(json, "details_lost", counters.details_lost);
+  number(json, "runs_held", counters.runs_held);
+  number(json, "threads_full", counters.threads_full);
+  number(json, "reclaims_short", counters.reclaims_short);
+  number(json, "reclaims_full", counters.reclaims_full);
+  number(json, "disks_full", counters.disks_full);
+  number(json, "gpu_threads_full", counters.gpu_threads_full);
+  number(json, "gpu_memory_full", counters.gpu_memory_full);
+  number(json, "gpu_jobs_full", counters.gpu_jobs_full);
   number(json, "records_refused", counters.records_refused);
   json.EndObject();
 }
@@ -72,6 +87,22 @@ std::string to_json(const StatusView& view) {
   json.EndArray();
   json.Key("kernel");
   write_counters(json, view.counters);
+  json.Key("overhead");
+  json.StartArray();
+  for (const auto& use : view.probe_uses) {
+    json.StartObject();
+    number(json, "pid", static_cast<std::uint64_t>(use.pid));
+    text(json, "gpus", name_of(use.level));
+    text(json, "threads", use.threads ? "on" : "off");
+    real(json, "cost", use.cost());
+    real(json, "budget", use.allowed);
+    real(json, "cost_of_gpus", use.of_gpus);
+    real(json, "cost_of_threads", use.of_threads);
+    real(json, "cost_of_tls", use.of_tls);
+    real(json, "cost_of_sockets", use.of_sockets);
+    json.EndObject();
+  }
+  json.EndArray();
   json.Key("stages");
   json.StartObject();
   for (const auto& [name, stats] : view.stages) {

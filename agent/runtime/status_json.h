@@ -19,6 +19,7 @@ struct StatusView {
   std::string acting{};  ///< in words: armed or not, how many policies
   std::vector<source::Capability> capabilities{};
   source::LiveCounters counters{};
+  std::vector<source::ProbeUse> probe_uses{};
   std::map<std::string, StageStats> stages{};
 };
 

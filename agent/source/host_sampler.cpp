@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "source/host_sampler.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <chrono>
 #include <string>
@@ -76,6 +78,32 @@ std::uint64_t throttled_ns_of(const proc::CgroupPlace& place) {
   return value_of(text, "throttled_usec").value_or(0) * 1000;
 }
 
+/// "some avg10=0.00 avg60=0.00 avg300=0.00 total=MICROSECONDS"
+std::optional<std::uint64_t> some_us(const fs::path& file) {
+  const std::string text = proc::read_text(file);
+  const std::string_view line = std::string_view(text).substr(0, text.find('\n'));
+  constexpr std::string_view key = " total=";
+  const std::size_t at = line.find(key);
+  if (!line.starts_with("some ") || at == std::string_view::npos) return std::nullopt;
+  return parse_number<std::uint64_t>(line.substr(at + key.size()));
+}
+
+/// Version 1 writes a number near 2^63 for none, version 2 "max".
+std::uint64_t memory_limit_of(const proc::CgroupPlace& place) {
+  if (place.version == 0) return 0;
+  const std::string text =
+      proc::read_text(place.folder() / (place.version == 1 ? "memory.limit_in_bytes" : "memory.max"));
+  const auto limit = parse_number<std::uint64_t>(text).value_or(0);
+  return limit < std::uint64_t{1} << 62 ? limit : 0;
+}
+
+std::uint64_t memory_refusals_of(const proc::CgroupPlace& place) {
+  if (place.version == 1)
+    return parse_number<std::uint64_t>(proc::read_text(place.folder() / "memory.failcnt")).value_or(0);
+  const std::string text = proc::read_text(place.folder() / "memory.events");
+  return value_of(text, "high").value_or(0) + value_of(text, "max").value_or(0);
+}
+
 Duration grown(std::uint64_t before, std::uint64_t after) {
   return Duration{after > before ? static_cast<std::int64_t>(after - before) : 0};
 }
@@ -95,6 +123,9 @@ void HostSampler::look_at_cgroups(Followed& followed) const {
   const auto lines = proc::read_cgroups(proc_ / std::to_string(followed.target.pid));
   followed.cpu = mounts_.place_of(lines, "cpu").value_or(proc::CgroupPlace{});
   followed.freezer = mounts_.place_of(lines, "freezer").value_or(proc::CgroupPlace{});
+  followed.memory = mounts_.place_of(lines, "memory").value_or(proc::CgroupPlace{});
+  followed.unified = mounts_.place_of(lines, "").value_or(proc::CgroupPlace{});
+  followed.memory_limit = memory_limit_of(followed.memory);
   followed.target.cgroup = followed.cpu.path;
   followed.target.cgroup_id = followed.cpu.version == 0 ? 0 : proc::cgroup_id(followed.cpu);
 }
@@ -155,6 +186,48 @@ std::uint32_t HostSampler::waiting_connections(Followed& followed, const Process
   return waiting + followed.unread;
 }
 
+/// Of its cgroup, which has files of its own for it in version 2's hierarchy only; else of the host.
+std::optional<HostSampler::Pressures> HostSampler::pressures_of(const Followed& followed) {
+  const auto read = [](const fs::path& folder, const char* suffix, bool of_host) -> std::optional<Pressures> {
+    const auto cpu = some_us(folder / fmt::format("cpu{}", suffix));
+    if (!cpu) return std::nullopt;
+    return Pressures{.of_host = of_host,
+                     .cpu_us = *cpu,
+                     .memory_us = some_us(folder / fmt::format("memory{}", suffix)).value_or(0),
+                     .io_us = some_us(folder / fmt::format("io{}", suffix)).value_or(0)};
+  };
+  if (followed.unified.version == 2 && followed.unified.path != "/")
+    if (auto own = read(followed.unified.folder(), ".pressure", false)) return own;
+  if (!host_pressures_read_) host_pressures_ = read(proc_ / "pressure", "", true);
+  host_pressures_read_ = true;
+  return host_pressures_;
+}
+
+void HostSampler::sample_memory(Followed& followed, ProcessSample& sample) {
+  const auto pressures = pressures_of(followed);
+  const std::uint64_t refusals = followed.memory.version == 0 ? 0 : memory_refusals_of(followed.memory);
+  if (followed.sampled && pressures && followed.pressures && pressures->of_host == followed.pressures->of_host) {
+    const auto grown_us = [&](std::uint64_t Pressures::*field) {
+      return grown(*followed.pressures.*field, *pressures.*field) * 1000;
+    };
+    sample.pressure = {.of_host = pressures->of_host,
+                       .cpu = grown_us(&Pressures::cpu_us),
+                       .memory = grown_us(&Pressures::memory_us),
+                       .io = grown_us(&Pressures::io_us)};
+  }
+  if (followed.memory.version != 0)
+    sample.memory_bytes =
+        parse_number<std::uint64_t>(
+            proc::read_text(followed.memory.folder() /
+                            (followed.memory.version == 1 ? "memory.usage_in_bytes" : "memory.current")))
+            .value_or(0);
+  sample.memory_limit = followed.memory_limit;
+  if (followed.sampled && refusals > followed.memory_refusals)
+    sample.memory_refusals = refusals - followed.memory_refusals;
+  followed.pressures = pressures;
+  followed.memory_refusals = refusals;
+}
+
 bool HostSampler::sample_one(Followed& followed, Time now, ProcessSample& sample) {
   const fs::path folder = proc_ / std::to_string(followed.target.pid);
   const auto stat = proc::read_stat(folder);
@@ -181,6 +254,7 @@ bool HostSampler::sample_one(Followed& followed, Time now, ProcessSample& sample
     sample.waited = grown(followed.before.waited_ns, thread.waited_ns);
     sample.throttled = grown(followed.throttled_ns, throttled);
   }
+  sample_memory(followed, sample);
   sample.waiting_connections = waiting_connections(followed, sample, now);
   followed.before = thread;
   followed.throttled_ns = throttled;
@@ -238,6 +312,7 @@ void HostSampler::find_rivals(std::vector<ProcessSample>& samples, Time now) {
 
 void HostSampler::sample(Time now, const std::set<Pid>& busy, const Emit<Event>& emit) {
   std::vector<ProcessSample> samples;
+  host_pressures_read_ = false;
   for (auto& [pid, followed] : followed_) {
     if (busy.contains(pid)) followed.often_until = now + often_after_work;
     if (now >= followed.often_until && now < followed.next_anyway) continue;

@@ -38,16 +38,28 @@ class HostSampler {
     std::uint64_t ran_ns = 0;
     std::uint64_t waited_ns = 0;
   };
+  /// In total.
+  struct Pressures {
+    bool of_host = false;
+    std::uint64_t cpu_us = 0;
+    std::uint64_t memory_us = 0;
+    std::uint64_t io_us = 0;
+  };
   struct Followed {
     ProcessTarget target;
     proc::TcpSockets tcp;
     proc::CgroupPlace cpu{};
     proc::CgroupPlace freezer{};
+    proc::CgroupPlace memory{};
+    proc::CgroupPlace unified{};  ///< in version 2's hierarchy, also where that has no controllers
+    std::uint64_t memory_limit = 0;
     std::map<Tid, Thread> threads{};  ///< all of them, as of the last look
     Time next_look{};
     Tid busiest = 0;
     Thread before{};                 ///< of the busiest, as of the last sample
     std::uint64_t throttled_ns = 0;  ///< of its cgroup, in total
+    std::uint64_t memory_refusals = 0;
+    std::optional<Pressures> pressures{};
     std::optional<Time> sampled{};
     Time often_until{};
     Time next_anyway{};        ///< sampled then, whether it is at work or not
@@ -62,6 +74,8 @@ class HostSampler {
   void look_at_threads(Followed& followed, Time now) const;
   void look_at_cgroups(Followed& followed) const;
   std::uint32_t waiting_connections(Followed& followed, const ProcessSample& sample, Time now) const;
+  [[nodiscard]] std::optional<Pressures> pressures_of(const Followed& followed);
+  void sample_memory(Followed& followed, ProcessSample& sample);
   bool sample_one(Followed& followed, Time now, ProcessSample& sample);
   void find_rivals(std::vector<ProcessSample>& samples, Time now);
 
@@ -69,6 +83,8 @@ class HostSampler {
   proc::CgroupMounts mounts_;
   std::map<Pid, Followed> followed_{};
   HostScan scan_{};
+  std::optional<Pressures> host_pressures_{};  ///< of this sample, if they were needed
+  bool host_pressures_read_ = false;
   Time next_scan_{};
 };
 

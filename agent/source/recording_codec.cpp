@@ -6,6 +6,8 @@
 #include <optional>
 #include <utility>
 
+#include "source/work_codec.h"
+
 namespace inferscope::source {
 namespace {
 
@@ -90,6 +92,16 @@ void encode(const ProcessSample& sample, recording::ProcessSample& out) {
   out.set_waited_ns(sample.waited.count());
   out.set_throttled_ns(sample.throttled.count());
   out.set_waiting_connections(sample.waiting_connections);
+  out.set_memory_bytes(sample.memory_bytes);
+  out.set_memory_limit(sample.memory_limit);
+  out.set_memory_refusals(sample.memory_refusals);
+  if (sample.pressure) {
+    recording::Pressure& pressure = *out.mutable_pressure();
+    pressure.set_of_host(sample.pressure->of_host);
+    pressure.set_cpu_ns(sample.pressure->cpu.count());
+    pressure.set_memory_ns(sample.pressure->memory.count());
+    pressure.set_io_ns(sample.pressure->io.count());
+  }
   if (!sample.rival) return;
   encode(sample.rival->process, *out.mutable_rival());
   out.set_rival_ran_ns(sample.rival->ran.count());
@@ -161,7 +173,7 @@ ProcessTarget decode(const recording::ProcessTarget& in) {
 
 Result<Event> decode(Time time, const recording::ProcessSample& in) {
   if (in.state() > 127 || in.interval_ns() < 0 || in.ran_ns() < 0 || in.waited_ns() < 0 || in.throttled_ns() < 0 ||
-      in.rival_ran_ns() < 0)
+      in.rival_ran_ns() < 0 || in.pressure().cpu_ns() < 0 || in.pressure().memory_ns() < 0 || in.pressure().io_ns() < 0)
     return malformed("process sample");
   ProcessSample sample{.process = decode(in.process()),
                        .state = static_cast<char>(in.state()),
@@ -171,7 +183,15 @@ Result<Event> decode(Time time, const recording::ProcessSample& in) {
                        .ran = Duration{in.ran_ns()},
                        .waited = Duration{in.waited_ns()},
                        .throttled = Duration{in.throttled_ns()},
-                       .waiting_connections = in.waiting_connections()};
+                       .waiting_connections = in.waiting_connections(),
+                       .memory_bytes = in.memory_bytes(),
+                       .memory_limit = in.memory_limit(),
+                       .memory_refusals = in.memory_refusals()};
+  if (in.has_pressure())
+    sample.pressure = {.of_host = in.pressure().of_host(),
+                       .cpu = Duration{in.pressure().cpu_ns()},
+                       .memory = Duration{in.pressure().memory_ns()},
+                       .io = Duration{in.pressure().io_ns()}};
   if (in.has_rival()) sample.rival = {decode(in.rival()), Duration{in.rival_ran_ns()}};
   return Event{time, std::move(sample)};
 }
@@ -199,7 +219,8 @@ void encode(const Event& event, recording::Event& out) {
                    out.mutable_events_lost()->set_count(body.count);
                  },
                  [&](const ClockSet& body) { out.set_clock_unix_minus_kernel_ns(body.unix_minus_kernel_ns); },
-                 [&](const ProcessSample& body) { encode(body, *out.mutable_process_sample()); }},
+                 [&](const ProcessSample& body) { encode(body, *out.mutable_process_sample()); },
+                 [&](const auto& body) { encode(body, out); }},
       event.body);
 }
 
@@ -247,9 +268,13 @@ Result<Event> decode(const recording::Event& in) {
     case recording::Event::kProcessSample:
       return decode(time, in.process_sample());
     case recording::Event::BODY_NOT_SET:
+      return malformed("of a kind that this version does not know");
+    default:
       break;
   }
-  return malformed("of a kind that this version does not know");
+  auto work = decode_work(time, in);
+  if (!work) return malformed("of what threads or GPUs did");
+  return *std::move(work);
 }
 
 }  // namespace inferscope::source

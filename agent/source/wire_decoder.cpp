@@ -7,25 +7,21 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <optional>
 #include <string>
 
 #include "bpf/abi/wire.h"
+#include "source/wire_read.h"
 
 namespace inferscope::source {
 namespace {
 
-template <class Record>
-std::optional<Record> read_as(std::span<const std::byte> bytes) {
-  Record record{};
-  if (bytes.size() < sizeof(record)) return std::nullopt;
-  std::memcpy(&record, bytes.data(), sizeof(record));
-  return record;
-}
-
 Error malformed(const char* what) {
   return Error{fmt::format("ring record refused: {}", what)};
+}
+
+Duration duration_of(std::uint64_t ns) {
+  return Duration{static_cast<std::int64_t>(ns)};
 }
 
 std::string address_text(int family, const __u8* bytes) {
@@ -149,7 +145,81 @@ Result<Decoded> decode_closed(std::span<const std::byte> bytes, Time time) {
                                         .sent_transfers = record->transfers[WIRE_SENT]}};
 }
 
+/// The name at `offset` of a record, where it stays.
+std::string_view name_in(std::span<const std::byte> record, std::size_t offset) {
+  const std::string_view text(reinterpret_cast<const char*>(record.data()) + offset, WIRE_NAME_MAX);
+  return text.substr(0, text.find('\0'));
+}
+
+Result<Decoded> decode_run(std::span<const std::byte> bytes, Time time) {
+  const auto record = read_as<wire_thread_run>(bytes);
+  if (!record) return malformed("short record of a thread");
+  if (record->ending > WIRE_RUN_EXITED || record->wait > WIRE_WAIT_OTHER) return malformed("unknown ending or wait");
+  ThreadRun run{.pid = static_cast<Pid>(record->tgid),
+                .tid = static_cast<Tid>(record->tid),
+                .ending = static_cast<ThreadRun::Ending>(record->ending),
+                .wait = static_cast<ThreadRun::Wait>(record->wait),
+                .slept = time_from_ns(record->slept_ns),
+                .woken = time_from_ns(record->woken_ns),
+                .begin = time_from_ns(record->begin_ns),
+                .end = time_from_ns(record->end_ns),
+                .waker_pid = static_cast<Pid>(record->waker_tgid),
+                .waker_tid = static_cast<Tid>(record->waker_tid),
+                .ran = duration_of(record->ran_ns),
+                .delayed = duration_of(record->delayed_ns),
+                .sleeps = record->sleeps,
+                .slept_in_between = duration_of(record->slept_between_ns),
+                .preemptions = record->preemptions,
+                .migrations = record->migrations,
+                .minor_faults = record->minor_faults,
+                .major_faults = record->major_faults};
+  if (record->delay_end_ns > record->delay_begin_ns)
+    run.longest_delay = ThreadRun::Delay{.begin = time_from_ns(record->delay_begin_ns),
+                                         .end = time_from_ns(record->delay_end_ns),
+                                         .culprit = static_cast<Pid>(record->culprit),
+                                         .culprit_name = name_in(bytes, offsetof(wire_thread_run, culprit_name))};
+  return Decoded{time, run};
+}
+
+Result<Decoded> decode_stall(std::span<const std::byte> bytes, Time time) {
+  const auto record = read_as<wire_send_stall>(bytes);
+  if (!record) return malformed("short record of a stall");
+  return Decoded{time, SendStall{.connection = record->conn,
+                                 .pid = static_cast<Pid>(record->tgid),
+                                 .begin = time_from_ns(record->begin_ns),
+                                 .end = time}};
+}
+
+Result<Decoded> decode_retransmit(std::span<const std::byte> bytes, Time time) {
+  const auto record = read_as<wire_retransmit>(bytes);
+  if (!record) return malformed("short record of a segment");
+  return Decoded{time, Retransmit{.connection = record->conn, .pid = static_cast<Pid>(record->tgid)}};
+}
+
+Result<Decoded> decode_reclaim(std::span<const std::byte> bytes, Time time) {
+  const auto record = read_as<wire_reclaim>(bytes);
+  if (!record) return malformed("short record of memory");
+  return Decoded{time, MemoryReclaim{.pid = static_cast<Pid>(record->tgid),
+                                     .tid = static_cast<Tid>(record->tid),
+                                     .of_cgroup = record->of_cgroup != 0,
+                                     .begin = time_from_ns(record->begin_ns),
+                                     .end = time,
+                                     .pages = record->pages}};
+}
+
+template <class Body>
+Result<Decoded> decoded(const std::optional<Body>& body, Time time) {
+  if (!body) return malformed("GPU record");
+  return Decoded{time, *body};
+}
+
 }  // namespace
+
+std::optional<Time> time_of(std::span<const std::byte> bytes) {
+  const auto header = read_as<wire_header>(bytes);
+  if (!header) return std::nullopt;
+  return time_from_ns(header->time_ns);
+}
 
 Result<Decoded> decode(std::span<const std::byte> bytes) {
   const auto header = read_as<wire_header>(bytes);
@@ -174,6 +244,22 @@ Result<Decoded> decode(std::span<const std::byte> bytes) {
       return decode_closed(bytes, time);
     case WIRE_TRANSFER:
       return decode_transfer(bytes, time);
+    case WIRE_THREAD_RUN:
+      return decode_run(bytes, time);
+    case WIRE_SEND_STALL:
+      return decode_stall(bytes, time);
+    case WIRE_RETRANSMIT:
+      return decode_retransmit(bytes, time);
+    case WIRE_RECLAIM:
+      return decode_reclaim(bytes, time);
+    case WIRE_GPU_WORK:
+      return decoded(decode_gpu_work(bytes, time), time);
+    case WIRE_GPU_CALL:
+      return decoded(decode_gpu_call(bytes), time);
+    case WIRE_GPU_FAILURE:
+      return decoded(decode_gpu_failure(bytes), time);
+    case WIRE_GPU_NAME:
+      return decoded(decode_gpu_name(bytes), time);
     default:
       return malformed("unknown kind");
   }

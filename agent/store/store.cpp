@@ -37,7 +37,7 @@ struct StatementDeleter {
 };
 using Statement = std::unique_ptr<sqlite3_stmt, StatementDeleter>;
 
-void bind(sqlite3_stmt* statement, int index, const std::string& text) {
+void bind_text(sqlite3_stmt* statement, int index, const std::string& text) {
   sqlite3_bind_text(statement, index, text.data(), static_cast<int>(text.size()), SQLITE_TRANSIENT);
 }
 
@@ -126,7 +126,7 @@ struct Store::Impl {
         "DELETE FROM records WHERE event = ?1 AND open = 0 AND time < "
         "(SELECT time FROM records WHERE event = ?1 ORDER BY time DESC LIMIT 1 OFFSET ?2)");
     if (!statement) return;
-    bind(statement.get(), 1, event);
+    bind_text(statement.get(), 1, event);
     sqlite3_bind_int64(statement.get(), 2, static_cast<sqlite3_int64>(options.rows_kept));
     sqlite3_step(statement.get());
   }
@@ -153,12 +153,12 @@ Status Store::put(const Record& record) {
   const Statement statement = impl_->prepare("INSERT OR REPLACE INTO records VALUES (?1, ?2, ?3, ?4, ?5, ?6)");
   if (statement) {
     const std::string event(record.event);
-    bind(statement.get(), 1, event);
-    bind(statement.get(), 2, record.id);
-    bind(statement.get(), 3, record.finding);
+    bind_text(statement.get(), 1, event);
+    bind_text(statement.get(), 2, record.id);
+    bind_text(statement.get(), 3, record.finding);
     sqlite3_bind_int64(statement.get(), 4, record.unix_ns);
     sqlite3_bind_int(statement.get(), 5, record.open ? 1 : 0);
-    bind(statement.get(), 6, to_json(record));
+    bind_text(statement.get(), 6, to_json(record));
     if (sqlite3_step(statement.get()) == SQLITE_DONE) {
       impl_->trim(event);
       return success();
@@ -173,9 +173,9 @@ Result<std::vector<std::string>> Store::find(const Query& query) const {
       "SELECT json FROM records WHERE (?1 = '' OR event = ?1) AND id LIKE ?2 ESCAPE '\\' AND (?3 = '' OR finding = ?3) "
       "AND open >= ?4 ORDER BY time DESC, id DESC LIMIT ?5");
   if (!statement) return impl_->problem("the store cannot be read");
-  bind(statement.get(), 1, query.event);
-  bind(statement.get(), 2, like_prefix(query.id));
-  bind(statement.get(), 3, query.finding);
+  bind_text(statement.get(), 1, query.event);
+  bind_text(statement.get(), 2, like_prefix(query.id));
+  bind_text(statement.get(), 3, query.finding);
   sqlite3_bind_int(statement.get(), 4, query.open_only ? 1 : 0);
   sqlite3_bind_int64(statement.get(), 5, static_cast<sqlite3_int64>(query.last));
   std::vector<std::string> lines;

@@ -19,6 +19,7 @@
 #define WIRE_SAMPLE_MAX 32
 #define WIRE_PATHS_MAX 16
 #define WIRE_PATH_MAX 24
+#define WIRE_NAME_MAX 16
 
 enum wire_kind {
   WIRE_PROCESS_FORK = 1,
@@ -30,6 +31,14 @@ enum wire_kind {
   WIRE_CONN_HALF_CLOSED,
   WIRE_CONN_CLOSED,
   WIRE_TRANSFER,
+  WIRE_THREAD_RUN,
+  WIRE_SEND_STALL,
+  WIRE_RETRANSMIT,
+  WIRE_RECLAIM,
+  WIRE_GPU_WORK,
+  WIRE_GPU_CALL,
+  WIRE_GPU_FAILURE,
+  WIRE_GPU_NAME,
 };
 
 enum wire_direction { WIRE_RECEIVED = 0, WIRE_SENT = 1 };
@@ -47,6 +56,24 @@ enum wire_cut {
 
 /* Same order as inferscope::ConnectionClosed::Reason. */
 enum wire_close_reason { WIRE_CLOSE_CLOSED = 0, WIRE_CLOSE_RESET, WIRE_CLOSE_PROCESS_EXITED, WIRE_CLOSE_FORGOTTEN };
+
+/* Same order as inferscope::ThreadRun::Wait. */
+enum wire_wait {
+  WIRE_WAIT_NONE = 0,
+  WIRE_WAIT_FUTEX,
+  WIRE_WAIT_POLL,
+  WIRE_WAIT_RECEIVE,
+  WIRE_WAIT_SEND,
+  WIRE_WAIT_SLEEP,
+  WIRE_WAIT_DEVICE,
+  WIRE_WAIT_FILE,
+  WIRE_WAIT_PAGE_FAULT,
+  WIRE_WAIT_MEMORY,
+  WIRE_WAIT_OTHER,
+};
+
+/* Same order as inferscope::ThreadRun::Ending. */
+enum wire_run_ending { WIRE_RUN_SLEPT = 0, WIRE_RUN_WOKE, WIRE_RUN_PREEMPTED, WIRE_RUN_EXITED };
 
 struct wire_header {
   __u16 kind;
@@ -126,6 +153,60 @@ struct wire_transfer {
   __u8 reserved[5]; /* the content follows: head, then tail */
 };
 
+struct wire_thread_run {
+  struct wire_header header; /* time_ns: it was told, which is after end_ns if it was held back until a sleep was long */
+  __u32 tgid;
+  __u32 tid;
+  __u64 slept_ns;
+  __u64 woken_ns;
+  __u64 begin_ns;
+  __u64 end_ns;
+  __u64 ran_ns;
+  __u64 delayed_ns;
+  __u64 slept_between_ns;
+  __u32 sleeps;
+  __u32 preemptions;
+  __u32 migrations;
+  __u8 ending;
+  __u8 wait;
+  __u16 reserved;
+  __u32 waker_tgid;
+  __u32 waker_tid;
+  __u64 minor_faults;
+  __u64 major_faults;
+  __u64 delay_begin_ns; /* the longest delay of note; 0: there was none */
+  __u64 delay_end_ns;
+  __u32 culprit;
+  __u8 culprit_name[WIRE_NAME_MAX];
+  __u32 reserved2;
+};
+
+struct wire_send_stall {
+  struct wire_header header; /* time_ns: bytes were taken again, or the connection was closed */
+  __u64 conn;
+  __u64 begin_ns;
+  __u32 tgid;
+  __u32 reserved;
+};
+
+struct wire_retransmit {
+  struct wire_header header;
+  __u64 conn;
+  __u32 tgid;
+  __u32 reserved;
+};
+
+/* Of several short ones in a row, begin_ns is as if they had followed each other without a pause. */
+struct wire_reclaim {
+  struct wire_header header; /* time_ns: its end */
+  __u64 begin_ns;
+  __u64 pages;
+  __u32 tgid;
+  __u32 tid;
+  __u32 of_cgroup;
+  __u32 reserved;
+};
+
 /* ---- map values ---- */
 
 enum wire_target_state {
@@ -135,11 +216,34 @@ enum wire_target_state {
   WIRE_TARGET_IGNORED,
 };
 
+/* What a probe costs whoever hits it depends on how the kernel goes on from there. */
+enum wire_hit {
+  WIRE_HIT_EMULATED = 0, /* a probe in a library, whose instruction is emulated */
+  WIRE_HIT_STEPPED,      /* or single-stepped */
+  WIRE_HIT_RETURN,       /* or the return of the function */
+  WIRE_LIBRARY_HITS,
+  WIRE_HIT_CALL = WIRE_LIBRARY_HITS, /* a system call that may move bytes of a socket */
+  WIRE_HIT_TRANSFER,                 /* bytes that it moved, or a call of a TLS library */
+  WIRE_HIT_TURN,                     /* a thread was woken, and got a processor */
+  WIRE_HITS,
+};
+
 struct wire_target {
   __u32 state;
   __u32 sample_budget; /* reads still to be looked at while sampled */
   __u32 tls;           /* where probes see its plaintext: WIRE_TLS_* */
+  __u32 runs;          /* runs of its threads told in the second that began at runs_ns */
+  __u64 runs_ns;
+  __u32 gpu;           /* 1 << api of each library that has probes; 1 << 31 for an inner one (WIRE_GPU_INNER_SHIFT), and
+                          WIRE_GPU_NO_CALLS */
+  __u32 no_threads;    /* what its threads do is not told */
+  /* Of its probes, by enum wire_hit, but for those in libraries of GPUs. Two at once may be counted as one, which costs
+   * less than to be exact. */
+  __u64 hits[WIRE_HITS];
 };
+
+/* Its single calls of libraries of GPUs are not told. */
+#define WIRE_GPU_NO_CALLS (1u << 30)
 
 /* Functions of libraries, whose calls threads make; Go's own, whose calls goroutines make; and Go's of before 1.17, when
  * arguments were on the stack. */
@@ -171,6 +275,7 @@ struct wire_conn {
   __u8 family;
   __u32 tls_calls;   /* calls of a TLS library in progress that have used it */
   __u32 ending;      /* it was closed meanwhile: 1 + enum wire_close_reason */
+  __u64 stalled_ns;  /* since then the peer takes no bytes; 0: it does */
   struct wire_stream streams[2];
 };
 
@@ -182,6 +287,17 @@ struct wire_wish {
   __u64 no_payload;
 };
 
+/* What disks did for a process. */
+struct wire_disk_use {
+  __u64 count[2]; /* reads, writes */
+  __u64 bytes[2];
+  __u64 time_ns;
+  __u64 longest_ns; /* since the settings had this generation */
+  __u64 generation;
+  __u64 longest_before_ns; /* and while they had that one */
+  __u64 generation_before;
+};
+
 /* Capture limits, changed while the probes run. Sizes over the WIRE_*_MAX are cut down to them. */
 struct wire_settings {
   __u32 head_limit;
@@ -190,6 +306,9 @@ struct wire_settings {
   __u64 wake_bytes;     /* wake the agent when so much waits in the ring; below, it polls */
   __u32 sample_budget;
   __u32 path_count;
+  __u32 run_budget; /* runs of threads told per process and second */
+  __u32 disk_generation; /* what disks do longest is told for each */
+  __u32 gpu_one_of; /* of so many launches on a GPU, one is told by itself; 0: none is */
 };
 
 struct wire_path {
@@ -197,6 +316,8 @@ struct wire_path {
   __u8 bytes[WIRE_PATH_MAX];
 };
 
+/* What a probe in a TLS library is told, in one number: enum wire_hit, and above it how far the stack pointer is off. */
+#define WIRE_TLS_STACK_SHIFT 2
 #define WIRE_TLS_CALLS 16384 /* in progress at once */
 /* Whose call of a TLS library it is: a thread's, or in Go a goroutine's. Key of the map tls_calls. */
 struct wire_caller {
@@ -216,6 +337,16 @@ enum wire_counter {
   WIRE_COUNT_CONTENT_FAULTS,     /* user memory could not be read */
   WIRE_COUNT_URING_TRANSFERS,    /* moved by io_uring: counted, content not seen */
   WIRE_COUNT_TLS_UNPLACED,       /* plaintext of which no connection is known */
+  WIRE_COUNT_DETAILS_PASSED,     /* told beside the transfers: what threads and GPUs did, among others */
+  WIRE_COUNT_DETAILS_LOST,       /* event ring full, or half full of what matters more */
+  WIRE_COUNT_RUNS_HELD,          /* summed into the next: the process's budget, or no room in the event ring */
+  WIRE_COUNT_RECLAIMS_SHORT,     /* too short to be told */
+  WIRE_COUNT_RECLAIMS_FULL,      /* table of threads that reclaim memory full */
+  WIRE_COUNT_DISKS_FULL,         /* table of requests to disks, or of processes that use disks, full */
+  WIRE_COUNT_THREADS_FULL,       /* table of threads full: what this one does is not seen */
+  WIRE_COUNT_GPU_THREADS_FULL,   /* table of threads that use GPUs full: the call was not seen */
+  WIRE_COUNT_GPU_MEMORY_FULL,    /* table of allocations or of processes full: the allocation was not counted */
+  WIRE_COUNT_GPU_JOBS_FULL,      /* table of jobs of GPUs or of processes full: the job was not counted */
   WIRE_COUNTERS,
 };
 
@@ -231,7 +362,13 @@ _Static_assert(__builtin_offsetof(struct wire_conn_open, path) == 104, "wire_con
 _Static_assert(sizeof(struct wire_conn_half_closed) == 32, "wire_conn_half_closed");
 _Static_assert(sizeof(struct wire_conn_closed) == 64, "wire_conn_closed");
 _Static_assert(sizeof(struct wire_transfer) == 80, "wire_transfer");
-_Static_assert(sizeof(struct wire_conn) == 128, "wire_conn");
+_Static_assert(sizeof(struct wire_thread_run) == 160, "wire_thread_run");
+_Static_assert(sizeof(struct wire_target) == 80, "wire_target");
+_Static_assert(sizeof(struct wire_send_stall) == 40, "wire_send_stall");
+_Static_assert(sizeof(struct wire_reclaim) == 48, "wire_reclaim");
+_Static_assert(sizeof(struct wire_disk_use) == 72, "wire_disk_use");
+_Static_assert(sizeof(struct wire_retransmit) == 32, "wire_retransmit");
+_Static_assert(sizeof(struct wire_conn) == 136, "wire_conn");
 #ifdef __cplusplus
 #undef _Static_assert
 #endif

@@ -191,10 +191,25 @@ static __always_inline void announce_close(struct wire_conn *conn, __u32 reason)
   emit_control(&closed, sizeof(closed));
 }
 
+#define STALL_OF_NOTE_NS 1000000ull
+
+/* The peer takes bytes again, or never will. */
+static __always_inline void end_stall(struct wire_conn *conn) {
+  struct wire_send_stall stall = {.conn = conn->id, .begin_ns = conn->stalled_ns, .tgid = conn->tgid};
+  __u64 now = bpf_ktime_get_ns();
+  conn->stalled_ns = 0;
+  if (now - stall.begin_ns < STALL_OF_NOTE_NS)
+    return;
+  fill_header(&stall.header, WIRE_SEND_STALL, sizeof(stall), now);
+  emit_detail_once(&stall, sizeof(stall));
+}
+
 static __always_inline void close_conn(struct wire_conn *conn, __u32 reason) {
   __u64 key = conn->key;
   if (conn->ending)
     reason = conn->ending - 1;
+  if (conn->stalled_ns)
+    end_stall(conn);
   announce_close(conn, conn->reset && reason == WIRE_CLOSE_CLOSED ? WIRE_CLOSE_RESET : reason);
   bpf_map_delete_elem(&conns, &key);
 }

@@ -19,6 +19,7 @@
 #define IPPROTO_MPTCP 262
 #define S_IFMT 0170000
 #define S_IFSOCK 0140000
+#define S_IFCHR 0020000
 #define MSG_PEEK 2
 #define TCP_FIN_WAIT1 4
 #define TCP_CLOSE 7
@@ -34,6 +35,7 @@ typedef struct { atomic64_t refcnt; } file_ref_t;
 struct inode {
   unsigned short i_mode;
   unsigned long i_ino;
+  unsigned int i_rdev; /* major << 20 | minor */
 };
 
 struct file {
@@ -60,14 +62,24 @@ struct thread_struct {
   unsigned long fsbase;
 };
 struct task_struct {
+  unsigned int __state;
+  unsigned int flags;
   int pid;
   int tgid;
   int exit_code;
+  unsigned in_iowait : 1;
+  unsigned long min_flt;
+  unsigned long maj_flt;
+  char comm[16];
   void *stack;
   struct thread_struct thread;
   struct task_struct *real_parent;
   struct files_struct *files;
   struct signal_struct *signal;
+};
+
+struct task_struct___old { /* before 5.14 */
+  long state;
 };
 
 struct in6_addr { union { __u8 u6_addr8[16]; } in6_u; };
@@ -102,6 +114,11 @@ struct unix_address {
 struct unix_sock {
   struct unix_address *addr;
   struct sock *peer;
+};
+
+struct request {
+  unsigned int cmd_flags;
+  unsigned int __data_len;
 };
 
 struct io_kiocb {

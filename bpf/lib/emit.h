@@ -48,4 +48,23 @@ static __always_inline int emit_event(void *record, __u32 size) {
   return 0;
 }
 
+/* For records that can wait and be summed up: the second half of the ring is the transfers'. */
+static __always_inline int has_room_for_details(void) {
+  struct wire_settings *set = get_settings();
+  return set && bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) < 2 * set->wake_bytes;
+}
+
+/* What is told beside the transfers. Whoever cannot sum up counts what was refused as lost. */
+static __always_inline int emit_detail(void *record, __u32 size) {
+  if (bpf_ringbuf_output(&events, record, size, wake_flags(&events)))
+    return -1;
+  count(WIRE_COUNT_DETAILS_PASSED);
+  return 0;
+}
+
+static __always_inline void emit_detail_once(void *record, __u32 size) {
+  if (!has_room_for_details() || emit_detail(record, size))
+    count(WIRE_COUNT_DETAILS_LOST);
+}
+
 #endif

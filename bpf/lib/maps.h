@@ -62,7 +62,88 @@ struct {
   __type(value, struct wire_wish);
 } wishes SEC(".maps");
 
-/* Transfers. Sized by the loader. */
+enum thread_state { THREAD_RUNNING, THREAD_READY, THREAD_ASLEEP };
+
+/* A thread of a watched process, and what it did since it was told of. */
+struct thread {
+  __u64 since_ns;  /* in this state */
+  __u64 told_ns;   /* end of what was told last */
+  __u64 waking_ns; /* somebody last tried to wake it, and who did */
+  __u32 waker_tgid;
+  __u32 waker_tid;
+  __u32 processor;
+  __u8 state;     /* enum thread_state */
+  __u8 next_wait; /* what it sleeps for */
+  __u8 open;      /* run holds something that was not told yet */
+  __u8 reserved;
+  __u64 minor_faults; /* when run began */
+  __u64 major_faults;
+  struct wire_thread_run run;
+};
+
+/* tid -> thread. Preallocated, like all hashes here: its entries are made where the scheduler is in the middle of things. */
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, 32768);
+  __type(key, __u32);
+  __type(value, struct thread);
+} threads SEC(".maps");
+
+/* What each processor does: who has it, and had it before. */
+#define PROCESSOR_USERS 8
+struct processor_user {
+  __u64 since_ns;
+  __u32 tgid; /* 0: nobody */
+  __u8 name[WIRE_NAME_MAX];
+};
+struct processor {
+  __u32 runs_watched; /* a thread of a watched process: when others leave it, nothing is looked up */
+  __u32 user;         /* how many there have been; the last ones are kept */
+  struct processor_user users[PROCESSOR_USERS];
+};
+struct {
+  __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __type(value, struct processor);
+} processors SEC(".maps");
+
+/* Memory that a thread reclaims, or has reclaimed in short pieces. */
+struct reclaim {
+  __u64 begin_ns; /* 0: it does not */
+  __u64 end_ns;   /* of the last */
+  __u64 spent_ns; /* in what was not told yet */
+  __u64 pages;
+};
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, 8192);
+  __type(key, __u32);
+  __type(value, struct reclaim);
+} reclaims SEC(".maps");
+
+/* struct request address -> whose it is, and since when the driver has it. */
+struct disk_request {
+  __u32 tgid;
+  __u32 reserved;
+  __u64 issued_ns;
+};
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, 8192);
+  __type(key, __u64);
+  __type(value, struct disk_request);
+} disk_requests SEC(".maps");
+
+/* tgid -> what disks have done for it. The agent reads it, and takes out who ended. */
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, 4096);
+  __type(key, __u32);
+  __type(value, struct wire_disk_use);
+} disk_uses SEC(".maps");
+
+/* Transfers, and what threads did. Sized by the loader. */
 struct {
   __uint(type, BPF_MAP_TYPE_RINGBUF);
   __uint(max_entries, 8 << 20);

@@ -13,6 +13,25 @@ static __always_inline int is_watched(const struct wire_target *target) {
   return target && target->state == WIRE_TARGET_WATCHED;
 }
 
+/* Whether what its threads do is told. */
+static __always_inline int tells_threads(const struct wire_target *target) {
+  return is_watched(target) && !target->no_threads;
+}
+
+/* Of a probe in a library. */
+static __always_inline void count_hit(__u64 *hits, __u64 hit) {
+  switch (hit) {
+    case WIRE_HIT_EMULATED:
+      ++hits[WIRE_HIT_EMULATED];
+      break;
+    case WIRE_HIT_STEPPED:
+      ++hits[WIRE_HIT_STEPPED];
+      break;
+    default:
+      ++hits[WIRE_HIT_RETURN];
+  }
+}
+
 static __always_inline void set_target(__u32 tgid, __u32 state, __u32 sample_budget, __u64 flags) {
   struct wire_target value = {.state = state, .sample_budget = sample_budget};
   long error = bpf_map_update_elem(&targets, &tgid, &value, flags);

@@ -160,11 +160,12 @@ static __always_inline void note_orphan(struct tls_call *call) {
   bpf_map_update_elem(&tls_orphans, &thread, &orphan, BPF_ANY);
 }
 
-static __always_inline int begin_tls_call(struct wire_caller *caller, struct tls_call *call) {
+static __always_inline int begin_tls_call(struct wire_target *target, struct wire_caller *caller,
+                                          struct tls_call *call) {
   struct tls_call *outer = bpf_map_lookup_elem(&tls_calls, caller);
   if (outer && call->stack < outer->stack)
     return 0; /* the outer one tells what moved */
-  if (!is_watched(target_of(current_tgid())))
+  if (!is_watched(target))
     return 0;
   if (outer) { /* it never returned */
     if (outer->conn)

@@ -2,6 +2,7 @@
 /* Capability "process": fork, exec and exit of watched processes, and the exec of everybody (so that a new inference
  * server is watched from its first instruction on). Raw tracepoints: no tracefs needed, a handful of events a second. */
 #include "lib/emit.h"
+#include "lib/gpu.h"
 #include "lib/tls.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -33,7 +34,10 @@ int on_fork(struct bpf_raw_tracepoint_args *ctx) {
 SEC("raw_tp/sched_process_exec")
 int on_exec(struct bpf_raw_tracepoint_args *ctx) {
   __u32 tgid = current_tgid();
-  emit_process(WIRE_PROCESS_EXEC, tgid, 0, 0, is_watched(target_of(tgid)));
+  struct wire_target *target = target_of(tgid);
+  if (target && target->gpu)
+    forget_gpu_thread(); /* what it did was another program's */
+  emit_process(WIRE_PROCESS_EXEC, tgid, 0, 0, is_watched(target));
   return 0;
 }
 
@@ -43,11 +47,15 @@ int on_exit(struct bpf_raw_tracepoint_args *ctx) {
   __u32 tgid = current_tgid();
   struct wire_target *target = target_of(tgid);
   int watched = is_watched(target);
-  if (target && target->tls & WIRE_TLS_LIBRARY)
+  /* Threads that end together are counted out before any of them comes here: the first may have deleted the target, and
+   * who has none may be another of a watched process. */
+  if (!target || target->tls & WIRE_TLS_LIBRARY)
     forget_tls_call();
+  if (!target || target->gpu)
+    forget_gpu_thread();
   if (!target || BPF_CORE_READ(task, signal, live.counter) != 0)
     return 0; /* nobody's, or other threads still run */
-  /* Two last threads may come here at once: who deletes the entry tells of the end. */
+  /* Several may come here at once: who deletes the entry tells of the end. */
   if (bpf_map_delete_elem(&targets, &tgid) == 0 && watched)
     emit_process(WIRE_PROCESS_EXIT, tgid, 0, BPF_CORE_READ(task, exit_code), 1);
   return 0;

@@ -9,6 +9,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 #define MMSG_READ 4
 #define MMSG_COUNTED 64
+#define EAGAIN 11
 
 static __always_inline int enter(struct call *call) {
   struct wire_target *target = target_of(current_tgid());
@@ -16,6 +17,7 @@ static __always_inline int enter(struct call *call) {
     return 0;
   if (target->state == WIRE_TARGET_SAMPLED && (call->direction == WIRE_SENT || target->sample_budget == 0))
     return 0;
+  target->hits[WIRE_HIT_CALL]++;
   call->begin_ns = bpf_ktime_get_ns();
   park_call(call);
   return 0;
@@ -60,12 +62,15 @@ static __always_inline void moved(struct wire_target *target, struct call *call,
   struct wire_conn *conn;
   if (!socket_of_fd(fd, &ref))
     return;
+  target->hits[WIRE_HIT_TRANSFER]++;
   tls = tls_call_of(target);
   if (tls)
     forget_ciphertext(&ref);
   conn = conn_of(&ref, fd, WIRE_ROLE_UNKNOWN);
   if (!conn)
     return;
+  if (conn->stalled_ns && call->direction == WIRE_SENT)
+    end_stall(conn);
   if (tls)
     place_tls_call(tls, conn);
   else if (target->tls & WIRE_TLS_LIBRARY)
@@ -80,12 +85,28 @@ static __always_inline void moved(struct wire_target *target, struct call *call,
     transfer(conn, call, ret);
 }
 
-/* The shape is told again, although it was parked, so that the compiler knows it. */
-static __always_inline int leave(struct sys_exit_args *ctx, __u8 shape) {
+/* Who does not wait for room was told that there is none. */
+static __always_inline void refused(struct call *call) {
+  struct socket_ref ref;
+  struct wire_conn *conn;
+  if (!socket_of_fd(call->fd, &ref))
+    return;
+  conn = find_conn(ref.sk);
+  if (conn && conn->inode == ref.inode && !conn->stalled_ns)
+    conn->stalled_ns = call->begin_ns;
+}
+
+/* Shape and direction are told again, although they were parked, so that the compiler knows them. */
+static __always_inline int leave(struct sys_exit_args *ctx, __u8 shape, __u8 direction) {
   struct wire_target *target;
   struct call call;
-  if (!take_call(&call) || ctx->ret < 0)
+  if (!take_call(&call))
     return 0;
+  if (ctx->ret < 0) {
+    if (ctx->ret == -EAGAIN && direction == WIRE_SENT)
+      refused(&call);
+    return 0;
+  }
   call.shape = shape;
   target = target_of(current_tgid());
   if (!target)
@@ -107,7 +128,7 @@ static __always_inline int leave(struct sys_exit_args *ctx, __u8 shape) {
     return (unless) ? 0 : enter(&call);                                                                 \
   }                                                                                                     \
   SEC("tracepoint/syscalls/sys_exit_" #syscall)                                                            \
-  int exit_##name(struct sys_exit_args *ctx) { return leave(ctx, form); }
+  int exit_##name(struct sys_exit_args *ctx) { return leave(ctx, form, way); }
 
 #define CALL(name, ...) CALL_AS(name, name, __VA_ARGS__)
 #define ARG(n) (ctx->args[n])

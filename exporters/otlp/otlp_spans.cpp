@@ -5,7 +5,9 @@
 #include <utility>
 
 #include "exporters/otlp/otlp_fields.h"
+#include "model/attributes.h"
 #include "model/text.h"
+#include "model/time_math.h"
 #include "model/trace_attributes.h"
 #include "opentelemetry/proto/collector/trace/v1/trace_service.pb.h"
 
@@ -39,10 +41,8 @@ class SpanWriter {
     call.set_kind(server ? otlp::Span::SPAN_KIND_INTERNAL : otlp::Span::SPAN_KIND_CLIENT);
     add_all(*call.mutable_attributes(), attributes.call);
     set_status(call);
-    if (!trace_.call.first_token) return;
-    add_phase("queue and prefill", 1, trace_.begin, *trace_.call.first_token);
-    if (trace_.call.last_token && *trace_.call.last_token > *trace_.call.first_token)
-      add_phase("decode", 2, *trace_.call.first_token, *trace_.call.last_token);
+    if (trace_.explanation) explain(call);
+    add_phases();
   }
 
  private:
@@ -55,6 +55,51 @@ class SpanWriter {
     span.set_start_time_unix_nano(static_cast<std::uint64_t>(trace_.unix_ns(begin)));
     span.set_end_time_unix_nano(static_cast<std::uint64_t>(trace_.unix_ns(end)));
     return span;
+  }
+
+  /// What is known of its way through the engine; where that is nothing, what its tokens tell.
+  void add_phases() {
+    const RequestTrace::Phases phases = trace_.phases();
+    if (phases.started) {
+      if (phases.queue()) add_phase("queue", 1, *phases.queued, *phases.started);
+      if (phases.prefill()) add_phase("prefill", 2, *phases.started, *phases.first_token);
+      if (phases.decode()) add_phase("decode", 3, *phases.first_token, *phases.last_token);
+      return;
+    }
+    if (!trace_.call.first_token) return;
+    add_phase("queue and prefill", 1, trace_.begin, *trace_.call.first_token);
+    if (trace_.call.last_token && *trace_.call.last_token > *trace_.call.first_token)
+      add_phase("decode", 3, *trace_.call.first_token, *trace_.call.last_token);
+  }
+
+  /// Delays as events at their times, engine steps likewise, and links to those whose prompts were before it.
+  void explain(otlp::Span& call) const {
+    for (const DelayMark& mark : trace_.explanation->marks) {
+      otlp::Span::Event& event = add_event(call, "inferscope.delay", mark.begin);
+      add(*event.mutable_attributes(), attribute::cause_kind, std::string(name_of(mark.kind)));
+      add(*event.mutable_attributes(), attribute::cause_text, describe(mark));
+      add(*event.mutable_attributes(), attribute::delay_time, to_seconds(elapsed(mark.begin, mark.end)));
+    }
+    for (const EngineStep& step : trace_.explanation->steps) {
+      otlp::Span::Event& event = add_event(call, "inferscope.engine_step", step.begin);
+      add(*event.mutable_attributes(), attribute::step_kind, std::string(name_of(step.kind)));
+      add(*event.mutable_attributes(), attribute::step_time, to_seconds(elapsed(step.begin, step.end)));
+      add(*event.mutable_attributes(), attribute::step_size, std::int64_t{step.members});
+      if (trace_.explanation->gpu_time) add(*event.mutable_attributes(), attribute::gpu_time, to_seconds(step.gpu));
+    }
+    for (const TimePart& part : trace_.explanation->blockers) {
+      otlp::Span::Link& link = *call.add_links();
+      link.set_trace_id(bytes_of(part.request.trace_id));
+      link.set_span_id(bytes_of(part.request.span_id));
+      add(*link.mutable_attributes(), attribute::cause_text, describe(part));
+    }
+  }
+
+  otlp::Span::Event& add_event(otlp::Span& span, const char* name, Time time) const {
+    otlp::Span::Event& event = *span.add_events();
+    event.set_name(name);
+    event.set_time_unix_nano(static_cast<std::uint64_t>(trace_.unix_ns(time)));
+    return event;
   }
 
   void add_phase(const char* name, std::uint8_t number, Time begin, Time end) {

@@ -24,7 +24,7 @@ update_suite() { # SUITE
   fi
   install_packages debian-archive-keyring
   mkdir -p "$SUITES_FOLDER"/{lists/partial,archives/partial,debs}
-  printf 'deb [signed-by=%s] %s %s main\n' "$keyring" "$mirror" "$suite" >"$SUITES_FOLDER/$suite.list"
+  printf 'deb [signed-by=%s] %s %s main contrib\n' "$keyring" "$mirror" "$suite" >"$SUITES_FOLDER/$suite.list"
   : >"$SUITES_FOLDER/status"
   suite_apt "$suite" apt-get -qq update
 }

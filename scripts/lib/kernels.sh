@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-# Debian's kernels for vagrant/run-kernel: of each, the cache keeps the image and the few modules that it boots with.
+# Debian's kernels for vagrant/run-kernel: of each, the cache keeps the image and the few modules that it boots with. Of
+# these, vgem is a driver without a GPU, and gpu-sched what those of real ones schedule with.
 source "$ROOT/scripts/lib/debian.sh"
 KERNEL_SUITES=(bullseye bookworm trixie sid) # 5.10, 6.1, 6.12, and the newest that there is
 KERNEL_PACKAGES=(qemu-system-x86 busybox-static cpio kmod xz-utils)
-KERNEL_MODULES=(virtio_pci 9pnet_virtio 9p overlay)
+KERNEL_MODULES=(virtio_pci 9pnet_virtio 9p overlay vgem gpu-sched)
 
 kernel_folder() { echo "$CACHE/kernels/$1"; } # SUITE
 
@@ -32,6 +33,7 @@ keep_what_boots() {
     case $file in *.xz) xz -dc "$file" ;; *) cat "$file" ;; esac >"$module" || return 1
   done < <(awk '$1 == "insmod" && !seen[$2]++ {print $2}' "$folder/order")
   rm "$folder/order"
+  echo "${KERNEL_MODULES[*]}" >"$folder/has"
   echo "$version" >"$folder/version"
 }
 
@@ -42,7 +44,7 @@ fetch_kernel() { # SUITE FOLDER
   keep_what_boots "$2/root" "$2" && rm -rf "$2/root"
 }
 
-# prepare_kernel SUITE: once fetched it stays the same, until its folder is removed.
+# prepare_kernel SUITE: once fetched it stays the same, until its folder is removed or more modules are wanted of it.
 prepare_kernel() {
   local folder
   folder=$(kernel_folder "$1")
@@ -50,7 +52,7 @@ prepare_kernel() {
   (
     flock 9 # several may begin at once
     install_packages "${KERNEL_PACKAGES[@]}"
-    [ ! -e "$folder/version" ] || exit 0
+    [ "$(cat "$folder/has" 2>/dev/null)" != "${KERNEL_MODULES[*]}" ] || exit 0
     say "fetching $1's kernel (about 100 MB, Debian's package; it is not installed)"
     rm -rf "$folder.part" "$folder"
     fetch_kernel "$1" "$folder.part" && mv "$folder.part" "$folder" && exit 0

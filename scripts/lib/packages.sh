@@ -4,8 +4,9 @@ BUILD_PACKAGES=(g++ cmake ninja-build pkg-config clang llvm python3 git ca-certi
   libbpf-dev libelf-dev zlib1g-dev libzstd-dev libbrotli-dev protobuf-compiler libprotobuf-dev libyaml-cpp-dev
   libnghttp2-dev libcapstone-dev libcli11-dev libspdlog-dev libfmt-dev rapidjson-dev libevent-dev libssl-dev libsqlite3-dev
   libgtest-dev libmsgpack-cxx-dev linux-libc-dev)
-TEST_PACKAGES=(clang-format clang-tidy curl gnutls-bin golang-go iproute2 libgrpc++-dev protobuf-compiler-grpc nghttp2-client
-  openssl procps python3-fastapi python3-msgpack python3-pycurl python3-uvicorn python3-zmq liburing-dev)
+TEST_PACKAGES=(clang-format clang-tidy clpeak curl gnutls-bin golang-go iproute2 libgrpc++-dev protobuf-compiler-grpc nghttp2-client
+  ocl-icd-libopencl1 openssl pocl-opencl-icd procps python3-fastapi python3-msgpack python3-pycurl python3-uvicorn
+  python3-zmq liburing-dev)
 
 install_packages() { # package…
   local missing=()

@@ -2,13 +2,11 @@
 #pragma once
 
 #include <signal.h>
-#include <sys/mman.h>
 #include <time.h>
 
 #include <atomic>
 #include <cstdlib>
 #include <memory>
-#include <new>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -17,6 +15,7 @@
 #include "core/proc_stat.h"
 #include "model/proc_target.h"
 #include "tests/support/child_process.h"
+#include "tests/support/shared.h"
 
 namespace inferscope::test {
 
@@ -78,21 +77,6 @@ inline double use_of(pid_t pid, std::chrono::milliseconds time) {
   std::this_thread::sleep_for(time);
   return static_cast<double>(used() - begin) / 1e6 / static_cast<double>(time.count());
 }
-
-/// Shared with child processes.
-template <class T>
-class Shared {
- public:
-  Shared() : value_(new (mmap(nullptr, sizeof(T), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)) T{}) {}
-  Shared(const Shared&) = delete;
-  Shared& operator=(const Shared&) = delete;
-  ~Shared() { munmap(value_, sizeof(T)); }
-  T& operator*() const { return *value_; }
-  T* operator->() const { return value_; }
-
- private:
-  T* value_;
-};
 
 /// A process that shows whether it runs.
 class Counting {

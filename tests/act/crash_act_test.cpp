@@ -8,7 +8,7 @@
 
 #include "act/journal.h"
 #include "tests/act/agent.h"
-#include "tests/act/real_cgroup.h"
+#include "tests/support/real_cgroup.h"
 #include "tests/support/temp_folder.h"
 
 namespace inferscope::test {

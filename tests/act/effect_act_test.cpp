@@ -5,7 +5,7 @@
 #include <sys/mount.h>
 
 #include "tests/act/agent.h"
-#include "tests/act/real_cgroup.h"
+#include "tests/support/real_cgroup.h"
 #include "tests/support/temp_folder.h"
 
 namespace inferscope::test {

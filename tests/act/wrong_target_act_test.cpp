@@ -7,7 +7,7 @@
 #include <random>
 
 #include "tests/act/agent.h"
-#include "tests/act/real_cgroup.h"
+#include "tests/support/real_cgroup.h"
 #include "tests/support/temp_folder.h"
 
 namespace inferscope::test {

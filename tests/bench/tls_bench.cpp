@@ -4,7 +4,6 @@
 // return addresses, and where they are put. Prints nanoseconds a read, a line of JSON for each round. usage: tls_bench
 // READS ROUNDS
 #include <fmt/format.h>
-#include <sys/wait.h>
 #include <time.h>
 
 #include <array>
@@ -19,6 +18,7 @@
 #include "discover/elf/elf_symbols.h"
 #include "discover/tls/tls_watch.h"
 #include "source/live/live_source.h"
+#include "tests/bench/watched_child.h"
 #include "tests/support/elf_of.h"
 #include "tests/support/temp_folder.h"
 #include "tests/support/tls_conversations.h"
@@ -71,46 +71,30 @@ std::vector<TlsProbe> on_entries(const std::string& path) {
   for (const auto& [name, kind] : kinds) names.push_back(name);
   std::vector<TlsProbe> probes;
   for (const auto& [name, function] : discover::exported_functions(*discover::elf_of(content), names))
-    probes.push_back({.function = kinds.at(name),
-                      .symbol = name,
-                      .begin = function.offset,
-                      .entry = {function.offset, 0},
-                      .return_address = function.offset});
+    probes.push_back(
+        {.function = kinds.at(name),
+         .symbol = name,
+         .places = {.begin = function.offset, .entry = {function.offset, 0}, .return_address = function.offset}});
   return probes;
 }
 
 double run(source::LiveSource& source, const std::string& library, const std::function<MakeTlsSide()>& load,
            unsigned reads, Probes probes) {
-  std::array<int, 2> go{}, result{};
-  REQUIRE_OR_EXIT(pipe(go.data()) == 0 && pipe(result.data()) == 0);
-  const pid_t child = fork();
-  if (child == 0) {
-    const double spent = measure(load, reads, go[0]);
-    _exit(write(result[1], &spent, sizeof(spent)) == sizeof(spent) ? 0 : 1);
-  }
-  bool may_go = false;
-  const auto let_go = [&] { may_go = may_go || write(go[1], "x", 1) == 1; };
-  discover::TlsWatch watch;
+  bench::WatchedChild child([&](int go, int result) {
+    const double spent = measure(load, reads, go);
+    _exit(write(result, &spent, sizeof(spent)) == sizeof(spent) ? 0 : 1);
+  });
   if (probes == Probes::none) {
-    let_go();
+    child.run_alone(source);
   } else {
-    REQUIRE_OR_EXIT(source.watch(ProcessStarted{.pid = child, .reason = "bench"}).ok());
-    watch.follow(child, source.now());
-  }
-  int status = 0;
-  while (waitpid(child, &status, WNOHANG) == 0) {
-    REQUIRE_OR_EXIT(source.poll(std::chrono::milliseconds(2), [](const Event&) {}).ok());
-    watch.tick(source.now(), [&](TlsLibrary found) {
-      if (!found.name.starts_with(library) || may_go) return;
+    child.run_watched<TlsLibrary>(source, discover::TlsWatch(), [&](TlsLibrary& found) {
+      if (!found.name.starts_with(library) || child.may_go()) return;
       if (probes == Probes::entries) found.probes = on_entries(found.path);
       REQUIRE_OR_EXIT(source.watch(found).ok());
-      let_go();
+      child.let_go();
     });
   }
-  double spent = 0;
-  REQUIRE_OR_EXIT(status == 0 && read(result[0], &spent, sizeof(spent)) == sizeof(spent));
-  for (const int fd : {go[0], go[1], result[0], result[1]}) close(fd);
-  return spent;
+  return child.result<double>();
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 
 #include "correlate/correlator.h"
 #include "model/text.h"
+#include "model/time_math.h"
 #include "model/trace_json.h"
 #include "tests/support/exchange_script.h"
 
@@ -33,6 +34,13 @@ void check(const RequestTrace& trace, const std::string& json) {
        {trace.time_to_first_byte, trace.time_to_first_event, trace.time_to_first_token, trace.time_per_output_token})
     require(!duration || *duration >= Duration::zero());
   require(is_clean_text(json, json.size()));
+  if (!trace.explanation) return;
+  Duration sum{};
+  for (const TimePart& part : trace.explanation->parts) {
+    require(part.time > Duration::zero());
+    sum += part.time;
+  }
+  require(sum == elapsed(trace.begin, trace.end));
 }
 
 struct Call {
@@ -59,6 +67,7 @@ class Player {
                ? Time{Duration{static_cast<std::int64_t>(std::uint64_t{bytes[3]} << 56U)}}
                : now_ + std::chrono::milliseconds(bytes[4]) * (to_ns(now_) < (std::int64_t{1} << 60) ? 1 : 0);
     const Pid pid = 1 + bytes[1] % 3;
+    if ((bytes[0] & 32U) != 0) return work(bytes, pid);
     switch (bytes[0] % 8) {
       case 0:
         correlator_.on(Event{now_, ProcessStarted{.pid = pid, .start_time_ns = bytes[2], .name = "p"}});
@@ -78,6 +87,49 @@ class Player {
         break;
     }
     require(correlator_.stats().balanced());
+  }
+
+  /// What threads and GPUs did, with times around now.
+  void work(std::span<const std::uint8_t> bytes, Pid pid) {
+    const auto around = [&](int quarter) {
+      return now_ + std::chrono::milliseconds(static_cast<signed char>(bytes[3]) * quarter / 4);
+    };
+    const Tid tid = bytes[2] % 5;
+    switch (bytes[0] % 6) {
+      case 0:
+        correlator_.on(Event{now_, GpuWork{.pid = pid, .tid = tid, .begin = around(1), .end = around(bytes[2] % 4)}});
+        break;
+      case 1: {
+        ProcessSample sample;
+        sample.process.pid = pid;
+        sample.throttled = std::chrono::milliseconds(bytes[2]);
+        correlator_.on(Event{now_, sample});
+        break;
+      }
+      case 2:
+        correlator_.on(Event{now_, SendStall{bytes[2] % 16U, pid, around(1), around(2)}});
+        break;
+      case 3:
+        correlator_.on(Event{now_, MemoryReclaim{.pid = pid, .tid = tid, .begin = around(1), .end = around(3)}});
+        break;
+      default: {
+        ThreadRun run{.pid = pid,
+                      .tid = tid,
+                      .ending = static_cast<ThreadRun::Ending>(bytes[1] / 4 % 4),
+                      .wait = static_cast<ThreadRun::Wait>(bytes[2] / 8 % 11),
+                      .slept = around(1),
+                      .woken = around(2),
+                      .begin = around(3),
+                      .end = now_,
+                      .waker_pid = pid,
+                      .waker_tid = bytes[1] % 5,
+                      .ran = std::chrono::milliseconds(bytes[1]),
+                      .delayed = std::chrono::milliseconds(bytes[2])};
+        if (bytes[1] > 128) run.longest_delay = ThreadRun::Delay{around(2), around(4), bytes[2], "hog"};
+        correlator_.on(Event{now_, run});
+        break;
+      }
+    }
   }
 
   void open(std::span<const std::uint8_t> bytes, Pid pid) {

@@ -10,6 +10,7 @@
 #include "discover/code/probe_placement.h"
 #include "discover/elf/elf_symbols.h"
 #include "discover/elf/go_functions.h"
+#include "discover/gpu/gpu_functions.h"
 #include "discover/tls/stripped_tls.h"
 #include "discover/tls/tls_functions.h"
 #include "discover/tls/tls_watch.h"
@@ -26,9 +27,9 @@ void check(const discover::ElfFunctions& functions, std::size_t size) {
 void check(const discover::TlsContent& content, std::size_t size) {
   test::require(content.probes.empty() || (!content.evidence.empty() && content.problem.empty()));
   for (const TlsProbe& probe : content.probes) {
-    test::require(probe.begin < size && probe.entry.offset < size && probe.return_address < size);
-    test::require(probe.calling == Calling::c || !probe.exits.empty());
-    for (const ProbePlace& exit : probe.exits) test::require(exit.offset < size);
+    test::require(probe.places.begin < size && probe.places.entry.offset < size && probe.places.return_address < size);
+    test::require(probe.calling == Calling::c || !probe.places.exits.empty());
+    for (const ProbePlace& exit : probe.places.exits) test::require(exit.offset < size);
   }
 }
 
@@ -50,6 +51,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (in_go && *in_go) check(**in_go, size);
     check(discover::exported_tls(*file), size);
     check(discover::static_tls(*file), size);
+    if (const auto gpu = discover::gpu_probes(*discover::gpu_library_kind("libcuda.so.1"), *file))
+      for (const GpuProbe& probe : *gpu)
+        test::require(probe.places.begin < size && probe.places.entry.offset < size && probe.number > 0);
     discover::StrippedTls stripped(*file);
     while (!stripped.step(1u << 16)) {
     }

@@ -5,7 +5,8 @@
 #include <cstring>
 #include <vector>
 
-#include "bpf/abi/wire.h"
+#include "bpf/abi/wire_gpu.h"
+#include "source/gpu_names.h"
 #include "source/wire_decoder.h"
 #include "tests/fuzz/fuzz_events.h"
 
@@ -49,10 +50,36 @@ struct Check {
     test::require(transfer.tail.size() <= transfer.length - transfer.head.size());
     test::require(transfer.direction <= Direction::sent && transfer.cut <= Transfer::Cut::fault);
   }
+  void operator()(const SendStall& stall) const { test::require(stall.end == *source::time_of(record)); }
+  void operator()(const Retransmit&) const {}  // nothing but numbers
+  void operator()(const MemoryReclaim& reclaim) const { test::require(reclaim.end == *source::time_of(record)); }
+  void operator()(const ThreadRun& run) const {
+    test::require(run.ending <= ThreadRun::Ending::exited && run.wait <= ThreadRun::Wait::other);
+    if (!run.longest_delay) return;
+    within(run.longest_delay->culprit_name);
+    test::require(run.longest_delay->culprit_name.size() <= WIRE_NAME_MAX);
+  }
+  void operator()(const GpuWork& work) const {
+    test::require(work.api <= GpuApi::opencl && work.ending <= GpuWork::Ending::graph);
+    test::require(work.longest_gap >= Duration::zero());
+  }
+  void operator()(const source::DecodedGpuCall& call) const { test::require(call.event.api <= GpuApi::opencl); }
+  void operator()(const source::DecodedGpuFailure& failure) const {
+    test::require(failure.event.api <= GpuApi::opencl && failure.event.kind <= GpuFailure::Kind::other);
+  }
+  void operator()(const source::DecodedGpuName& name) const {
+    within(name.name);
+    test::require(source::kernel_name(name.name).size() <= source::GpuNames::longest_name);
+    source::GpuNames names;
+    names.learn(name);
+    const GpuCall call = names.named({{.pid = name.pid}, 0, name.handle});
+    test::require(call.kernel.empty() == (name.alias_of != 0 || name.name.empty()));
+  }
 };
 
 void decode(std::span<const std::byte> record) {
   if (const auto decoded = source::decode(record)) std::visit(Check{record}, decoded->body);
+  test::require(source::time_of(record).has_value() == (record.size() >= sizeof(wire_header)));
 }
 
 }  // namespace
@@ -63,7 +90,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (size > 0) std::memcpy(record.data(), data, size);
   decode(record);
   if (size < sizeof(wire_header)) return 0;
-  for (std::uint16_t kind = WIRE_PROCESS_FORK; kind <= WIRE_TRANSFER; ++kind) {
+  for (std::uint16_t kind = WIRE_PROCESS_FORK; kind <= WIRE_GPU_NAME; ++kind) {
     wire_header header{.kind = kind, .version = WIRE_VERSION, .size = static_cast<__u32>(size), .time_ns = 1};
     std::memcpy(record.data(), &header, sizeof(header));
     decode(record);

@@ -17,7 +17,8 @@ BELOW["exporters"] = ["core", "model"]
 BELOW["runtime"] = ["core", "yaml", "model", *STAGES, "policy", "act", "web", "exporters"]
 BELOW["cli"] = [*BELOW["runtime"], "runtime"]
 # What only one place may use.
-ONLY = {"bpf/libbpf.h": "agent/source/live/", "bpf/bpf.h": "agent/source/live/", "bpf/abi/wire.h": "agent/source/"}
+ONLY = {"bpf/libbpf.h": "agent/source/live/", "bpf/bpf.h": "agent/source/live/", "bpf/abi/wire.h": "agent/source/",
+        "bpf/abi/wire_gpu.h": "agent/source/"}
 LINES = 600
 LICENCE = {"bpf": "SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)", "": "SPDX-License-Identifier: Apache-2.0"}
 INCLUDE = re.compile(r'^#include ["<]([^">]+)[">]', re.M)

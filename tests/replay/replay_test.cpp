@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 #include <stdio.h>
 
+#include <cstdlib>
+
 #include "tests/replay/golden.h"
 #include "tests/replay/scenarios.h"
 #include "tests/support/event_text.h"
@@ -48,6 +50,15 @@ std::string printed_by_replay(const std::string& arguments) {
 
 TEST_P(Golden, FromTheCommandLine) {
   EXPECT_EQ(printed_by_replay("--json --token-times '" + file(".recording").string() + "'"), read_file(file(".jsonl")));
+}
+
+TEST(Replay, EndsQuietlyWhenNobodyReadsOn) {
+  const TempFolder folder;
+  folder.write("script", "set -o pipefail; '" INFERSCOPE_BINARY "' replay --events '" +
+                             (data / "pytorch_h100.recording").string() + "' 2>'" + folder.file("errors") +
+                             "' | head -c 1 >/dev/null");
+  EXPECT_EQ(std::system(("bash '" + folder.file("script") + "'").c_str()), 0);
+  EXPECT_EQ(read_file(folder.file("errors")), "");
 }
 
 TEST(Replay, KnowsTheDialectsOfAConfiguration) {

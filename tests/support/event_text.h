@@ -39,10 +39,67 @@ struct EventText {
   std::string operator()(const EventsLost& body) const { return fmt::format("lost {} '{}'", body.count, body.reason); }
   std::string operator()(const ClockSet& body) const { return fmt::format("clock {}", body.unix_minus_kernel_ns); }
   std::string operator()(const ProcessSample& body) const {
-    return fmt::format("sample {} '{}' {} {} {} {} {} {} {} rival {}", of(body.process), body.state, body.frozen,
-                       body.interval.count(), body.thread, body.ran.count(), body.waited.count(),
-                       body.throttled.count(), body.waiting_connections,
-                       body.rival ? fmt::format("{} {}", of(body.rival->process), body.rival->ran.count()) : "none");
+    return fmt::format("sample {} '{}' {} {} {} {} {} {} {} rival {} memory {} {} {} pressure {}", of(body.process),
+                       body.state, body.frozen, body.interval.count(), body.thread, body.ran.count(),
+                       body.waited.count(), body.throttled.count(), body.waiting_connections,
+                       body.rival ? fmt::format("{} {}", of(body.rival->process), body.rival->ran.count()) : "none",
+                       body.memory_bytes, body.memory_limit, body.memory_refusals,
+                       body.pressure ? fmt::format("{} {} {} {}", body.pressure->of_host, body.pressure->cpu.count(),
+                                                   body.pressure->memory.count(), body.pressure->io.count())
+                                     : "none");
+  }
+
+  std::string operator()(const ThreadRun& body) const {
+    return fmt::format("run {} {} {} {} at {} {} {} {} by {} {}: {} {} {} {} {} {} {} {} delay {}", body.pid, body.tid,
+                       static_cast<int>(body.ending), static_cast<int>(body.wait), to_ns(body.slept), to_ns(body.woken),
+                       to_ns(body.begin), to_ns(body.end), body.waker_pid, body.waker_tid, body.ran.count(),
+                       body.delayed.count(), body.sleeps, body.slept_in_between.count(), body.preemptions,
+                       body.migrations, body.minor_faults, body.major_faults,
+                       body.longest_delay ? fmt::format("{} {} {} '{}'", to_ns(body.longest_delay->begin),
+                                                        to_ns(body.longest_delay->end), body.longest_delay->culprit,
+                                                        body.longest_delay->culprit_name)
+                                          : "none");
+  }
+  std::string operator()(const MemoryReclaim& body) const {
+    return fmt::format("reclaim {} {} {} {} {} {}", body.pid, body.tid, body.of_cgroup, to_ns(body.begin),
+                       to_ns(body.end), body.pages);
+  }
+  std::string operator()(const DiskUse& body) const {
+    return fmt::format("disk {} {} {} {} {} {} {}", body.pid, body.reads, body.writes, body.read_bytes,
+                       body.written_bytes, body.time.count(), body.longest.count());
+  }
+  std::string operator()(const Retransmit& body) const {
+    return fmt::format("retransmit {} {}", body.connection, body.pid);
+  }
+  std::string operator()(const SendStall& body) const {
+    return fmt::format("stall {} {} {} {}", body.connection, body.pid, to_ns(body.begin), to_ns(body.end));
+  }
+  std::string operator()(const GpuWork& body) const {
+    return fmt::format("gpu work {} {} {} {} at {} {} {}: {} {} {} {} {} {} result {}", static_cast<int>(body.api),
+                       body.pid, body.tid, static_cast<int>(body.ending), to_ns(body.begin), to_ns(body.wait_begin),
+                       to_ns(body.end), body.launches, body.graphs, body.copies, body.collectives, body.copied_bytes,
+                       body.longest_gap.count(), body.result);
+  }
+  std::string operator()(const GpuCall& body) const {
+    return fmt::format("gpu call {} {} {} '{}' '{}' {}/{}/{} {}/{}/{} {} one of {}", static_cast<int>(body.api),
+                       body.pid, body.tid, body.function, body.kernel, body.grid[0], body.grid[1], body.grid[2],
+                       body.block[0], body.block[1], body.block[2], body.stream, body.one_of);
+  }
+  std::string operator()(const GpuFailure& body) const {
+    return fmt::format("gpu failure {} {} {} '{}' {} {}", static_cast<int>(body.api), body.pid, body.tid, body.function,
+                       static_cast<int>(body.kind), body.result);
+  }
+  std::string operator()(const GpuMemory& body) const {
+    return fmt::format("gpu memory {} {} {} {} {} {}", static_cast<int>(body.api), body.pid, body.bytes,
+                       body.peak_bytes, body.allocations, body.frees);
+  }
+  std::string operator()(const GpuDriverUse& body) const {
+    return fmt::format("gpu driver {} {} {} {} {} {} {} {} {}", static_cast<int>(body.driver), body.pid, body.calls,
+                       body.failed, body.time.count(), body.longest.count(), body.jobs, body.queued.count(),
+                       body.running.count());
+  }
+  std::string operator()(const ProbeLevel& body) const {
+    return fmt::format("probe level {} {} {} {}", body.pid, static_cast<int>(body.level), body.threads, body.cost);
   }
 
   static std::string of(const ProcessTarget& process) {

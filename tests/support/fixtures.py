@@ -24,6 +24,7 @@ from http_client import Client, unverified
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SUPPORT = ROOT / "tests" / "support"
+CLOCK_NS = 5_000_000  # so far the agent's Unix time may be off
 SKIPPED = 77  # as tests/system/CMakeLists.txt tells CTest
 PYTHON = sys.executable
 
@@ -53,12 +54,45 @@ def _prepare(what, parts, commands, *files):
             raise unittest.SkipTest(f"{what} cannot be had here: {done.stdout.strip()[-400:]}")
 
 
-def llama_root():
-    """The folder with llama-server and its models."""
+def llama_root(model="tiny"):
+    """The folder with llama-server and this model."""
     root = pathlib.Path(os.environ.get("INFERSCOPE_LLAMA", cache() / "llama"))
-    models = [root / "models" / name for name in ("tiny.gguf", "medium.gguf")]
-    _prepare("llama-server", ("common", "packages", "llama"), "prepare_llama; prepare_medium_model", *models)
+    make = "" if model == "tiny" else f"; prepare_{model}_model"
+    _prepare("llama-server", ("common", "packages", "llama"), f"prepare_llama{make}", root / f"models/{model}.gguf")
     return root
+
+
+LIBRARIES = "usr/lib/x86_64-linux-gnu"
+CUDA_BACKEND = f"cuda/{LIBRARIES}/ggml/backends0/libggml-cuda.so"
+VULKAN_BACKEND = f"vulkan/{LIBRARIES}/ggml/backends0/libggml-vulkan.so"
+
+
+def stand_ins():
+    """The folder with the libraries of tests/support/gpu."""
+    return pathlib.Path(os.environ.get("GPU_STAND_INS", ROOT / "build/release/tests/support/gpu"))
+
+
+def simulated_gpu(**settings):
+    """The environment in which llama-server works on a simulated GPU (tests/support/gpu), and the path of the log in
+    which that tells what it did."""
+    root = llama_root()
+    _prepare("llama.cpp's back end for CUDA", ("common", "packages", "llama"), "prepare_llama_cuda", root / CUDA_BACKEND)
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="gpu-", dir=root / "tmp"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    for library in stand_ins().glob("lib*.so.*"):
+        shutil.copy(library, folder)
+    inside = f"/{folder.relative_to(root)}"
+    words = ",".join(f"{key}={value}" for key, value in settings.items())
+    return {**os.environ, "LD_LIBRARY_PATH": inside, "GGML_BACKEND_PATH": f"/{CUDA_BACKEND}", "GPU_SIM": words,
+            "GPU_SIM_LOG": f"{inside}/log", "GPU_SIM_CONTROL": f"{inside}/control"}, folder / "log"
+
+
+def vulkan():
+    """The environment in which llama-server works through Vulkan, on a driver that computes on the processor."""
+    _prepare("llama.cpp's back end for Vulkan", ("common", "packages", "llama"), "prepare_llama_vulkan",
+             llama_root() / VULKAN_BACKEND)
+    return {**os.environ, "LD_LIBRARY_PATH": f"/vulkan/{LIBRARIES}", "GGML_BACKEND_PATH": f"/{VULKAN_BACKEND}",
+            "VK_DRIVER_FILES": "/vulkan/usr/share/vulkan/icd.d/lvp_icd.json", "GGML_VK_VISIBLE_DEVICES": "0"}
 
 
 def program(package, path):
@@ -156,17 +190,18 @@ def certificate_in(root):
 
 
 class LlamaServer(Process):
-    def __init__(self, folder, model="tiny", host="127.0.0.1", options=(), tls=False):
+    def __init__(self, folder, model="tiny", host="127.0.0.1", options=(), tls=False, prefix=(), environment=None):
+        """`prefix`: words before the command that end in running it."""
         self.host, self.model, self.tls = host, f"/models/{model}.gguf", tls
-        root = llama_root()
+        root = llama_root(model)
         if tls:
             key, certificate = (f"/{path.relative_to(root)}" for path in certificate_in(root))
             options = (*options, "--ssl-key-file", key, "--ssl-cert-file", certificate)
         for attempt in range(3):  # the free port may have been taken meanwhile
             self.port = free_port(host)
-            super().__init__(["chroot", root, "/usr/bin/llama-server", "-m", self.model, "--host", host, "--port",
+            super().__init__([*prefix, "chroot", root, "/usr/bin/llama-server", "-m", self.model, "--host", host, "--port",
                               self.port, "--parallel", 4, "-t", 1, "--metrics", *options],
-                             pathlib.Path(folder) / f"llama-{self.port}.log")
+                             pathlib.Path(folder) / f"llama-{self.port}.log", environment)
             if self._comes_up():
                 return
         raise AssertionError(f"llama-server does not come up: {self.log()[-2000:]}")
@@ -271,9 +306,18 @@ class Agent(Process):
         return seen
 
     def trace_of(self, reply):
-        """The server's trace of a request of http_client's: the one with its client port and place in the connection."""
+        """The server's trace of a request of http_client's. Its client port may have been another's before."""
         match = {"client.port": reply.client_port, "server.port": reply.server_port, "inferscope.role": "server"}
-        return self.wait_traces(reply.number + 1, **match)[reply.number]
+
+        def find():
+            of_port = self.traces(**match)
+            near = [trace for trace in of_port
+                    if reply.begin - CLOCK_NS <= trace["start_time_unix_nano"] <= reply.end]
+            if near and len(of_port) > reply.number:
+                return min(near, key=lambda trace: abs(trace["start_time_unix_nano"] - reply.begin))
+            return None
+
+        return wait_until(find, lambda: f"a trace of {match} at {reply.begin}; there are {self.traces(**match)}")
 
     def stop(self, how=signal.SIGINT):
         """Ends it as Ctrl-C does; all that it had in the kernel must be gone then."""

@@ -66,8 +66,13 @@ def unverified():
 
 
 class Client:
-    def __init__(self, host, port, timeout=120, tls=False):
-        self._socket = socket.create_connection((host, port), timeout=timeout)
+    def __init__(self, host, port, timeout=120, tls=False, receive_buffer=None):
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._socket = socket.socket(family)
+        if receive_buffer:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self._socket.settimeout(timeout)
+        self._socket.connect((host, port))
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls:
             self._socket = unverified().wrap_socket(self._socket)
@@ -93,15 +98,16 @@ class Client:
     def get(self, path, headers=None):
         return self.request("GET", path, b"", headers)
 
-    def chat(self, text="one two three", headers=None, cancel_after=None, **fields):
+    def chat(self, text="one two three", headers=None, cancel_after=None, silence=0, **fields):
         """POST /v1/chat/completions with these fields in its body."""
         body = {"messages": [{"role": "user", "content": text}], "max_tokens": 8, "ignore_eos": True, **fields}
         if body.get("stream"):
             body.setdefault("stream_options", {"include_usage": True})
-        return self.post("/v1/chat/completions", body, headers, cancel_after=cancel_after)
+        return self.post("/v1/chat/completions", body, headers, cancel_after=cancel_after, silence=silence)
 
-    def request(self, method, path, body=b"", headers=None, cancel_after=None, pause=0):
-        """`cancel_after` so many events the connection is closed; `pause` seconds are waited after each 64 KiB sent."""
+    def request(self, method, path, body=b"", headers=None, cancel_after=None, pause=0, silence=0):
+        """`cancel_after` so many events the connection is closed; `pause` seconds are waited after each 64 KiB sent, and
+        `silence` seconds before anything is read."""
         lines = [f"{method} {path} HTTP/1.1", f"Host: {self._host}:{self._port}"]
         if method == "POST":
             lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
@@ -112,6 +118,7 @@ class Client:
         for begin in range(0, len(message), 65536) if pause else (0,):
             self._socket.sendall(message[begin:begin + 65536] if pause else message)
             time.sleep(pause)
+        time.sleep(silence)
         try:
             self._read(reply, cancel_after)
         except Cancelled:

@@ -33,7 +33,7 @@ struct Seen {
 /// Runs code in a child process that the live source watches, and keeps every event.
 class TracedProcess {
  public:
-  explicit TracedProcess(const source::LiveOptions& options = {}) {
+  explicit TracedProcess(const source::LiveOptions& options = {.overhead_budget = 1}) {
     auto opened = source::LiveSource::open(options);
     if (!opened) throw std::runtime_error(opened.error().text());
     source_ = std::move(opened).value();
@@ -121,11 +121,18 @@ class TracedProcess {
     if (auto* transfer = std::get_if<Transfer>(&seen.event.body)) {
       transfer->head = seen.head = transfer->head;
       transfer->tail = seen.tail = transfer->tail;
+    } else if (auto* run = std::get_if<ThreadRun>(&seen.event.body); run && run->longest_delay) {
+      run->longest_delay->culprit_name = seen.head = run->longest_delay->culprit_name;
     }
+    if (auto* call = std::get_if<GpuCall>(&seen.event.body)) {
+      call->function = seen.head = call->function;
+      call->kernel = seen.tail = call->kernel;
+    }
+    if (auto* failure = std::get_if<GpuFailure>(&seen.event.body)) failure->function = seen.head = failure->function;
   }
 
   std::unique_ptr<source::LiveSource> source_{};
-  std::deque<Seen> events_{};  // never moves an element: transfers point into their strings
+  std::deque<Seen> events_{};  // never moves an element: they point into their strings
   std::vector<ProcessNotice> notices_{};
   std::function<void()> each_turn_{};
   Pid child_ = -1;

@@ -67,6 +67,34 @@ inline RequestTrace chat_trace(std::uint8_t number = 1, Pid pid = 100) {
   return trace;
 }
 
+/// The same with an account of where its time went.
+inline RequestTrace explained_trace() {
+  const auto at = [](std::int64_t ms) { return Time{std::chrono::milliseconds(1000 + ms)}; };
+  const auto ms = [](std::int64_t count) { return Duration{std::chrono::milliseconds(count)}; };
+  RequestTrace trace = chat_trace();
+  RequestName other;
+  other.trace_id.fill(0x7f);
+  other.span_id.fill(0x3a);
+  const TimePart blocked{.kind = TimeKind::head_of_line, .time = ms(30), .request = other, .tokens = 8192};
+  trace.explanation = Explanation{.handed_over = at(2),
+                                  .started = at(5),
+                                  .first_token = at(19),
+                                  .last_token = at(59),
+                                  .parts = {{.kind = TimeKind::decode, .time = ms(60)},
+                                            blocked,
+                                            {.kind = TimeKind::run_queue, .time = ms(10), .pid = 17, .name = "hog"}},
+                                  .blockers = {blocked},
+                                  .steps_total = 3,
+                                  .steps = {{EngineStep::Kind::mixed, at(5), at(19), 2, ms(7)},
+                                            {EngineStep::Kind::decode, at(19), at(39), 1, ms(9)}},
+                                  .marks = {{TimeKind::run_queue, at(20), at(30), 17, "hog"}},
+                                  .shared = true,
+                                  .gpu_time = ms(12),
+                                  .cpu_time = ms(40),
+                                  .run_queue_delay = ms(10)};
+  return trace;
+}
+
 /// A health check: no inference.
 inline RequestTrace plain_trace(std::uint8_t number = 1) {
   RequestTrace trace = chat_trace(number);

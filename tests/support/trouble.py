@@ -30,7 +30,8 @@ def state_of(pid):
 
 
 class Cgroup:
-    """A cgroup of our own with a controller ("cpu", "freezer"), of version 1 or 2, whichever the host has."""
+    """A cgroup of our own with a controller ("cpu", "freezer", "memory", "blkio"), of version 1 or 2, whichever the host
+    has."""
     _all = []
 
     def __init__(self, name, controller="cpu"):
@@ -49,14 +50,22 @@ class Cgroup:
                 return place
             if kind == "cgroup2" and controller == "freezer":  # each group can be frozen, without a controller
                 return place
-            if kind == "cgroup2" and "cpu" in (place / "cgroup.controllers").read_text().split():
-                if "cpu" not in (place / "cgroup.subtree_control").read_text().split():
-                    (place / "cgroup.subtree_control").write_text("+cpu")
+            second = "io" if controller == "blkio" else controller
+            if kind == "cgroup2" and second in (place / "cgroup.controllers").read_text().split():
+                if second not in (place / "cgroup.subtree_control").read_text().split():
+                    (place / "cgroup.subtree_control").write_text(f"+{second}")
                 return place
         raise RuntimeError(f"no cgroup hierarchy with the controller {controller} is mounted here")
 
     def add(self, pid):
         (self.folder / "cgroup.procs").write_text(str(pid))
+
+    def set(self, **values):
+        """Of files as version 1 names them, or as version 2 does: of each only those that are there."""
+        for name, value in values.items():
+            file = self.folder / name.replace("__", ".")
+            if file.exists():
+                file.write_text(f"{value}\n")
 
     def values(self):
         return {name: (self.folder / name).read_text().strip() for name in CGROUP_VALUES

@@ -82,7 +82,8 @@ class DiscoveryTest(SystemTest):
     def doctor_lines(self, agent, *options):
         done = run_cli("doctor", "-c", agent.config_path, *options)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
-        return {int(line.split()[0]): line for line in done.stdout.splitlines() if re.match(r"  \d+ ", line)}
+        processes = done.stdout.partition("\nProcesses\n")[2].partition("\n\n")[0]
+        return {int(line.split()[0]): line for line in processes.splitlines() if re.match(r"  \d+ ", line)}
 
     def test_excluded_by_port(self):
         server = LlamaServer(self.folder)

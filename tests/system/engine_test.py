@@ -153,7 +153,7 @@ class VllmTest(EngineTest):
             ids.add(trace["inferscope.engine.request_id"])
         self.assertEqual(len(ids), 2)
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
-            asked = [pool.submit(self.ask, server, {"X-Request-Id": "mine-3"}, max_tokens=20) for _ in range(2)]
+            asked = [pool.submit(self.ask, server, {"X-Request-Id": "mine-3"}, max_tokens=100) for _ in range(2)]
         for reply in asked:
             self.assertNotIn("inferscope.engine.request_id", agent.trace_of(reply.result()), "either may be meant")
 

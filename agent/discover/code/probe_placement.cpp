@@ -195,7 +195,10 @@ void place_in_beginning(const std::vector<Step>& steps, const Targets& targets, 
   bool entry_placed = false, return_placed = false;
   for (const Step& step : steps) {
     if (step.offset > 0 && targets.contains(step.offset)) return;
-    if (step.emulated && arguments && !std::exchange(entry_placed, true)) placement.entry = {step.offset, stack};
+    if (step.emulated && arguments && !std::exchange(entry_placed, true)) {
+      placement.entry = {step.offset, stack};
+      placement.entry_emulated = true;
+    }
     if (step.emulated && stack == 0 && !std::exchange(return_placed, true)) placement.return_address = step.offset;
     if (step.flow != Flow::on || !step.pushed) return;
     stack += *step.pushed;

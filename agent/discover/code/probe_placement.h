@@ -24,7 +24,8 @@ struct CodePlace {
 /// Where probes on a function cost least. The kernel emulates push, and relative jumps and calls; everything else it
 /// single-steps, which costs several times as much (arch/x86/kernel/uprobes.c).
 struct Placement {
-  CodePlace entry{};                 ///< passed once per call, with the arguments where they were
+  CodePlace entry{};  ///< passed once per call, with the arguments where they were
+  bool entry_emulated = false;
   std::uint64_t return_address = 0;  ///< likewise, with the return address on top of the stack: for a return probe
   std::vector<CodePlace> exits{};    ///< one of them is passed once before each return, the result in place; empty: not
                                      ///< proven, so it takes a return probe

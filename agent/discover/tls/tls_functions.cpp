@@ -13,6 +13,7 @@
 #include <string_view>
 #include <utility>
 
+#include "discover/code/function_places.h"
 #include "discover/code/probe_placement.h"
 #include "discover/elf/elf_symbols.h"
 #include "discover/elf/go_functions.h"
@@ -54,13 +55,6 @@ std::vector<std::string_view> names_of(std::span<const Family> families_asked) {
   return names;
 }
 
-/// Nothing if it is not all there is to see: more than can be decoded.
-std::vector<std::byte> code_of(const ElfFunction& function, const ElfFile& file) {
-  auto code = file.table_at<std::byte>(function.offset, function.size, longest_function);
-  if (code.size() != function.size) code.clear();
-  return code;
-}
-
 struct PlacedFunction {
   const NamedFunction& named;
   Placement placement{};
@@ -68,12 +62,9 @@ struct PlacedFunction {
 };
 
 TlsProbe probe_of(const PlacedFunction& placed) {
-  const std::uint64_t begin = placed.named.code.offset;
-  TlsProbe probe{.function = placed.named.function, .symbol = placed.named.symbol, .begin = begin};
-  probe.entry = {begin + placed.placement.entry.offset, placed.placement.entry.stack};
-  probe.return_address = begin + placed.placement.return_address;
-  for (const CodePlace& exit : placed.placement.exits) probe.exits.push_back({begin + exit.offset, exit.stack});
-  return probe;
+  return {.function = placed.named.function,
+          .symbol = placed.named.symbol,
+          .places = places_of(placed.named.code.offset, placed.placement)};
 }
 
 /// SSL_read and SSL_read_ex of OpenSSL 1.1.1 and later hand on to one inner function, which is called as the second is:
@@ -90,9 +81,7 @@ std::optional<TlsProbe> probe_on_inner(const PlacedFunction& plain, const Placed
   if (!calls_it || !place) return std::nullopt;
   return TlsProbe{.function = ex.named.function,
                   .symbol = plain.named.symbol + ", " + ex.named.symbol,
-                  .begin = inner,
-                  .entry = {inner + *place, 0},
-                  .return_address = inner + *place};
+                  .places = {.begin = inner, .entry = {inner + *place, 0}, .return_address = inner + *place}};
 }
 
 /// Both a function that reads plaintext and one that writes it.
@@ -132,10 +121,10 @@ TlsContent go_tls(const ElfFile& file) {
     const std::uint64_t begin = found->second.offset;
     const auto placement = place_go_probes(code_of(found->second, file));
     if (!placement) return {{}, table, fmt::format("the code of {} is not as Go's compiler makes it", symbol.name)};
-    TlsProbe probe{.function = symbol.function, .symbol = std::string(symbol.name), .begin = begin};
+    TlsProbe probe{.function = symbol.function, .symbol = std::string(symbol.name), .places = {.begin = begin}};
     probe.calling = placement->stack_arguments ? Calling::go_stack : Calling::go_registers;
-    probe.entry = {begin + placement->entry.offset, placement->entry.stack};
-    for (const CodePlace& exit : placement->exits) probe.exits.push_back({begin + exit.offset, exit.stack});
+    probe.places.entry = {begin + placement->entry.offset, placement->entry.stack};
+    for (const CodePlace& exit : placement->exits) probe.places.exits.push_back({begin + exit.offset, exit.stack});
     content.probes.push_back(std::move(probe));
   }
   return content;

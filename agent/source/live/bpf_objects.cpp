@@ -12,15 +12,25 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <set>
 #include <string_view>
 #include <thread>
+#include <utility>
 
 extern "C" {
+extern const char bpf_sched_begin[], bpf_sched_end[];
+extern const char bpf_tcp_begin[], bpf_tcp_end[];
+extern const char bpf_memory_begin[], bpf_memory_end[];
+extern const char bpf_block_begin[], bpf_block_end[];
 extern const char bpf_process_begin[], bpf_process_end[];
 extern const char bpf_connection_begin[], bpf_connection_end[];
 extern const char bpf_socket_begin[], bpf_socket_end[];
 extern const char bpf_uring_begin[], bpf_uring_end[];
 extern const char bpf_tls_begin[], bpf_tls_end[];
+extern const char bpf_gpu_begin[], bpf_gpu_end[];
+extern const char bpf_gpu_driver_begin[], bpf_gpu_driver_end[];
+extern const char bpf_gpu_scheduler_begin[], bpf_gpu_scheduler_end[];
+extern const char bpf_gpu_fences_begin[], bpf_gpu_fences_end[];
 }
 
 namespace inferscope::source {
@@ -32,16 +42,32 @@ struct Embedded {
   const char* begin;
   const char* end;
   bool essential = true;
+  const char* module = nullptr;   ///< of the kernel, without which there is nothing to be seen
+  const char* without = nullptr;  ///< what the host has not, where that is not loaded
+  bool reads_module = false;      ///< the types that the module has
 };
 
-/// One row for each file of bpf/probes.
+/// One row for each file of bpf/probes. Threads before processes, so that the end of a process's last thread is told
+/// before that of the process.
 constexpr std::array embedded_objects{
+    Embedded{"sched", "when threads run, wait for a processor and sleep", bpf_sched_begin, bpf_sched_end, false},
     Embedded{"process", "fork, exec and exit of processes", bpf_process_begin, bpf_process_end},
     Embedded{"connection", "begin, end and role of connections", bpf_connection_begin, bpf_connection_end},
     Embedded{"socket", "what is sent and received on TCP and unix stream sockets", bpf_socket_begin, bpf_socket_end},
     Embedded{"uring", "length and time of io_uring transfers (their content is not visible)", bpf_uring_begin,
              bpf_uring_end, false},
+    Embedded{"tcp", "segments that are sent again", bpf_tcp_begin, bpf_tcp_end, false},
+    Embedded{"memory", "when the kernel looks for memory on a thread's time", bpf_memory_begin, bpf_memory_end, false},
+    Embedded{"block", "what disks do for processes", bpf_block_begin, bpf_block_end, false},
     Embedded{"tls", "plaintext of OpenSSL, BoringSSL, GnuTLS and Go", bpf_tls_begin, bpf_tls_end, false},
+    Embedded{"gpu", "what is handed to GPUs through CUDA, HIP, Level Zero, Vulkan and OpenCL", bpf_gpu_begin,
+             bpf_gpu_end, false},
+    Embedded{"gpu-driver", "calls to drivers of GPUs in the kernel", bpf_gpu_driver_begin, bpf_gpu_driver_end, false},
+    Embedded{"gpu-scheduler", "jobs of GPUs that the kernel schedules: how long they are queued, and run",
+             bpf_gpu_scheduler_begin, bpf_gpu_scheduler_end, false, "gpu_sched",
+             "no driver of a GPU is loaded that leaves scheduling to the kernel (module gpu_sched)", true},
+    Embedded{"gpu-fences", "jobs of GPUs, until they are done", bpf_gpu_fences_begin, bpf_gpu_fences_end, false, "drm",
+             "no driver of a GPU is loaded that is one of the kernel's own (DRM)"},
 };
 
 std::string error_text(int error) {
@@ -76,6 +102,27 @@ bool has_task_storage() {
 /// Without them the rest of their object is of use; that they are missing shows when they are to be attached.
 bool is_too_new(const bpf_program* program) {
   return !has_task_storage() && std::string_view(bpf_program__name(program)).ends_with("mmsg");
+}
+
+bool is_module(const std::string& name) {
+  return access(("/sys/module/" + name).c_str(), F_OK) == 0;
+}
+
+/// Those of what is built in are among the kernel's own.
+bool has_types(const std::string& module) {
+  return access(("/sys/kernel/btf/" + module).c_str(), F_OK) == 0;
+}
+
+constexpr const char* problem_of_types =
+    "this kernel does not tell the types of its modules: it is older than 5.11, or built without "
+    "CONFIG_DEBUG_INFO_BTF_MODULES";
+
+/// Of programs for one tracepoint under two names, one ends in "_old", and only one can be attached.
+std::string_view name_on_new_kernels(const bpf_program* program) {
+  constexpr std::string_view old = "_old";
+  std::string_view name = bpf_program__name(program);
+  if (name.ends_with(old)) name.remove_suffix(old.size());
+  return name;
 }
 
 void size_map(bpf_map* map, const LiveOptions& options) {
@@ -125,7 +172,11 @@ Status BpfObjects::load(const LiveOptions& options) {
     capabilities_.push_back({.name = row.name, .gives = row.gives, .essential = row.essential});
     const auto status =
         load_one(capabilities_.size() - 1, row.begin, static_cast<std::size_t>(row.end - row.begin), options);
-    if (!status) capabilities_.back().problem = status.error().text();
+    if (status) continue;
+    capabilities_.back().needed = !row.module || is_module(row.module);
+    capabilities_.back().problem = !capabilities_.back().needed                 ? row.without
+                                   : row.reads_module && !has_types(row.module) ? problem_of_types
+                                                                                : status.error().text();
   }
   if (!objects_.empty()) return success();
   return Error{"the kernel took none of the probes: " + capabilities_.front().problem, "'inferscope doctor' says more"};
@@ -169,7 +220,8 @@ void BpfObjects::attach() {
 
 void BpfObjects::attach_one(Loaded& loaded) {
   Capability& capability = capabilities_[loaded.capability];
-  std::string missing;
+  std::map<std::string_view, std::string> missing;  // what some kernels call otherwise, only once
+  std::set<std::string_view> found;
   bpf_program* program = nullptr;
   bool per_process = false;
   bpf_object__for_each_program(program, loaded.object) {
@@ -178,27 +230,36 @@ void BpfObjects::attach_one(Loaded& loaded) {
       continue;
     }
     bpf_link* link = bpf_program__attach(program);
+    const std::string_view name = name_on_new_kernels(program);
     if (link) {
       loaded.links.push_back(link);
+      found.insert(name);
     } else {
-      missing += fmt::format("{}{}: {}", missing.empty() ? "" : ", ", bpf_program__name(program), error_text(errno));
+      missing.emplace(name, fmt::format("{}: {}", bpf_program__name(program), error_text(errno)));
     }
   }
   capability.active = !loaded.links.empty() || per_process;
-  if (!missing.empty()) capability.problem = "not attached: " + missing;
+  std::string all;
+  for (const auto& [name, why] : missing)
+    if (!found.contains(name)) all += (all.empty() ? "not attached: " : ", ") + why;
+  capability.problem = std::move(all);
 }
 
-Status BpfObjects::attach(const TlsLibrary& library) {
+Status BpfObjects::attach(std::string_view capability, const ProbeSet& probes) {
   for (const Loaded& loaded : objects_)
-    if (capabilities_[loaded.capability].name == "tls") {
+    if (capabilities_[loaded.capability].name == capability) {
       if (!process_probes_) process_probes_ = std::make_unique<ProcessProbes>();
-      return process_probes_->attach(loaded.object, library);
+      return process_probes_->attach(loaded.object, probes);
     }
-  return Error{"the probes for TLS libraries are not available", "'inferscope doctor' says why"};
+  return Error{fmt::format("the probes of '{}' are not available", capability), "'inferscope doctor' says why"};
 }
 
 void BpfObjects::detach(Pid pid) {
   if (process_probes_) process_probes_->detach(pid);
+}
+
+void BpfObjects::detach(Pid pid, ProbePart part) {
+  if (process_probes_) process_probes_->detach(pid, part);
 }
 
 int BpfObjects::map_fd(const std::string& name) const {

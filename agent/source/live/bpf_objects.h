@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/result.h"
@@ -28,10 +29,11 @@ class BpfObjects {
   /// Attaches the programs of what was loaded. To be called when the maps hold their settings.
   void attach();
 
-  /// Attaches the programs for TLS libraries to one process.
-  Status attach(const TlsLibrary& library);
+  /// Attaches programs of a capability to one process.
+  Status attach(std::string_view capability, const ProbeSet& probes);
   /// Takes those of a process out.
   void detach(Pid pid);
+  void detach(Pid pid, ProbePart part);
 
   [[nodiscard]] int map_fd(const std::string& name) const;  ///< -1 if there is no such map
   [[nodiscard]] const std::vector<Capability>& capabilities() const { return capabilities_; }

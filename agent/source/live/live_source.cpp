@@ -15,14 +15,22 @@
 #include <optional>
 #include <set>
 #include <span>
+#include <type_traits>
 #include <unordered_map>
 #include <utility>
 
 #include "bpf/abi/wire.h"
 #include "core/clock.h"
 #include "core/fd.h"
+#include "source/gpu_names.h"
 #include "source/host_sampler.h"
 #include "source/live/bpf_objects.h"
+#include "source/live/disk_uses.h"
+#include "source/live/gpu_driver_uses.h"
+#include "source/live/gpu_memory.h"
+#include "source/live/library_probes.h"
+#include "source/live/map_keys.h"
+#include "source/live/probe_governor.h"
 #include "source/wire_decoder.h"
 
 namespace inferscope::source {
@@ -59,9 +67,10 @@ struct LiveSource::Impl {
     Pid pid = 0;
     bool process_exited = false;
   };
-  struct Deferred {
+  struct Record {
     Time time{};
-    std::string record{};
+    std::size_t begin = 0;  ///< in record_bytes
+    std::size_t size = 0;
   };
 
   BpfObjects objects{};
@@ -71,11 +80,16 @@ struct LiveSource::Impl {
   Ring event_ring{};
   Fd epoll{};
 
-  std::deque<Event> controls{};     ///< decided, waiting for their turn in time
-  std::deque<Deferred> deferred{};  ///< transfers that were too young in the last poll
+  std::deque<Event> controls{};   ///< decided, waiting for their turn in time
+  std::vector<Record> records{};  ///< of the event ring, since some may still be too young
+  std::vector<std::byte> record_bytes{};
   std::unordered_map<ConnectionId, OpenConnection> connections{};
   std::set<Pid> sampled{};
   std::set<Pid> in_go{};  ///< whose calls of TLS goroutines make
+  GpuNames gpu_names{};
+  GpuMemoryTable gpu_memory{};
+  GpuDriverUses gpu_driver_uses{};
+  ProbeGovernor governor{objects};
   std::uint64_t refused = 0;
 
   std::optional<Time> noticed{};      ///< during a notice: what is decided there counts from then on
@@ -87,13 +101,19 @@ struct LiveSource::Impl {
   Time next_sample_refill{};
   Time next_host_sample{};
   HostSampler host{};
+  DiskUses disks{};
   std::int64_t clock_offset = 0;
   LiveCounters reported{};
 
   Status start();
   Status set_target(Pid pid, wire_target_state state);
   void write_settings();
-  [[nodiscard]] LiveCounters read_counters() const;
+  void forget_measurement();
+  [[nodiscard]] LiveCounters read_counters() const {
+    LiveCounters counters = source::read_counters(objects.map_fd("counters"));
+    counters.records_refused = refused;
+    return counters;
+  }
 
   void drain_controls();
   void drain_events();
@@ -101,7 +121,12 @@ struct LiveSource::Impl {
   void take_exit(const ProcessExited& exited, Time time);
   void forget_goroutines(Pid pid);
   void take_close(ConnectionClosed closed, Time time);
-  void take_transfer(std::span<const std::byte> record);
+  void take_event(std::span<const std::byte> bytes);
+  [[nodiscard]] std::span<const std::byte> bytes_of(const Record& record) const {
+    return std::span(record_bytes).subspan(record.begin, record.size);
+  }
+  void forget_records(std::vector<Record>::iterator until);
+  void emit_record(const Record& record);
   void emit_controls_until(Time time);
   void refill_samples(Time now);
   void report_losses(Time now);
@@ -124,7 +149,7 @@ Status LiveSource::Impl::start() {
     return 0;
   };
   const auto on_event = [](void* self, void* data, size_t size) {
-    static_cast<Impl*>(self)->take_transfer({static_cast<const std::byte*>(data), size});
+    static_cast<Impl*>(self)->take_event({static_cast<const std::byte*>(data), size});
     return 0;
   };
   control_ring.reset(ring_buffer__new(objects.map_fd("controls"), on_control, this, nullptr));
@@ -136,11 +161,24 @@ Status LiveSource::Impl::start() {
       epoll_ctl(epoll.get(), EPOLL_CTL_ADD, objects.map_fd("events"), &interest) != 0)
     return Error{fmt::format("cannot read the rings: {}", strerror(errno))};
   if (auto status = set_target(getpid(), WIRE_TARGET_IGNORED); !status) return status;
+  gpu_memory.use(objects.map_fd("gpu_memory"), objects.map_fd("gpu_allocations"));
+  gpu_driver_uses.use(options.devices_file, objects.map_fd("gpu_devices"), objects.map_fd("gpu_driver_uses"),
+                      objects.map_fd("gpu_driver_told"), objects.map_fd("gpu_job_sums"));
   objects.attach();
+  governor.use(options.overhead_budget);
+  forget_measurement();
   clock_offset = unix_minus_kernel_now_ns();
   controls.push_back({kernel_now(), ClockSet{clock_offset}});
   next_clock = kernel_now() + clock_interval;
   return success();
+}
+
+/// Of what the governor watched to measure it: events are of nobody else yet.
+void LiveSource::Impl::forget_measurement() {
+  ring_buffer__consume(event_ring.get());
+  records.clear();
+  record_bytes.clear();
+  reset_counters(objects.map_fd("counters"));
 }
 
 void LiveSource::Impl::write_settings() {
@@ -151,6 +189,9 @@ void LiveSource::Impl::write_settings() {
       .wake_bytes = options.event_ring_bytes / 4,
       .sample_budget = options.sample_reads,
       .path_count = static_cast<__u32>(options.inference_paths.size()),
+      .run_budget = options.thread_runs,
+      .disk_generation = disks.generation(),
+      .gpu_one_of = options.gpu_one_of,
   };
   const __u32 zero = 0;
   bpf_map_update_elem(objects.map_fd("settings"), &zero, &settings, BPF_ANY);
@@ -158,32 +199,13 @@ void LiveSource::Impl::write_settings() {
 
 Status LiveSource::Impl::set_target(Pid pid, wire_target_state state) {
   const auto key = static_cast<__u32>(pid);
-  const wire_target target{.state = static_cast<__u32>(state), .sample_budget = options.sample_reads, .tls = 0};
+  wire_target target{};
+  target.state = static_cast<__u32>(state);
+  target.sample_budget = options.sample_reads;
   if (bpf_map_update_elem(objects.map_fd("targets"), &key, &target, BPF_ANY) != 0)
     return Error{fmt::format("process {} cannot be watched: {}", pid, strerror(errno)),
                  "the table of watched processes may be full; exclude some in the configuration"};
   return success();
-}
-
-LiveCounters LiveSource::Impl::read_counters() const {
-  const auto processors = static_cast<std::size_t>(std::max(1, libbpf_num_possible_cpus()));
-  std::vector<__u64> values(processors);
-  const auto sum = [&](__u32 counter) -> std::uint64_t {
-    if (bpf_map_lookup_elem(objects.map_fd("counters"), &counter, values.data()) != 0) return 0;
-    return std::accumulate(values.begin(), values.end(), std::uint64_t{0});
-  };
-  return {.transfers = sum(WIRE_COUNT_TRANSFERS),
-          .transfers_passed = sum(WIRE_COUNT_TRANSFERS_PASSED),
-          .transfers_lost = sum(WIRE_COUNT_TRANSFERS_LOST),
-          .transfers_without_connection = sum(WIRE_COUNT_TRANSFERS_NO_CONN),
-          .calls_full = sum(WIRE_COUNT_CALLS_FULL),
-          .controls_passed = sum(WIRE_COUNT_CONTROLS_PASSED),
-          .controls_lost = sum(WIRE_COUNT_CONTROLS_LOST),
-          .targets_full = sum(WIRE_COUNT_TARGETS_FULL),
-          .content_faults = sum(WIRE_COUNT_CONTENT_FAULTS),
-          .uring_transfers = sum(WIRE_COUNT_URING_TRANSFERS),
-          .tls_unplaced = sum(WIRE_COUNT_TLS_UNPLACED),
-          .records_refused = refused};
 }
 
 void LiveSource::Impl::take_control(std::span<const std::byte> record) {
@@ -201,6 +223,10 @@ void LiveSource::Impl::take_control(std::span<const std::byte> record) {
     take_exit(exited->event, time);
   } else if (const auto* open = std::get_if<DecodedOpen>(&decoded->body)) {
     const Connection& connection = open->event.connection;
+    if (connection.pid == getpid()) {  // of the measurement
+      bpf_map_delete_elem(objects.map_fd("conns"), &open->map_key);
+      return;
+    }
     connections[connection.id] = {open->map_key, connection.pid, false};
     controls.push_back({time, open->event});
   } else if (const auto* half = std::get_if<ConnectionHalfClosed>(&decoded->body)) {
@@ -215,13 +241,9 @@ void LiveSource::Impl::forget_goroutines(Pid pid) {
   if (in_go.erase(pid) == 0) return;
   const int calls = objects.map_fd("tls_calls");
   std::vector<wire_caller> ended;
-  wire_caller caller{};
-  const wire_caller* before = nullptr;
-  // What is inserted meanwhile may make it begin anew.
-  for (std::uint32_t i = 0; i < 2 * WIRE_TLS_CALLS && bpf_map_get_next_key(calls, before, &caller) == 0; ++i) {
+  each_key<wire_caller>(calls, std::size_t{2} * WIRE_TLS_CALLS, [&](const wire_caller& caller) {
     if (caller.tgid == static_cast<__u64>(pid)) ended.push_back(caller);
-    before = &caller;
-  }
+  });
   for (const wire_caller& one : ended) bpf_map_delete_elem(calls, &one);
 }
 
@@ -229,8 +251,13 @@ void LiveSource::Impl::forget_goroutines(Pid pid) {
 void LiveSource::Impl::take_exit(const ProcessExited& exited, Time time) {
   sampled.erase(exited.pid);
   host.forget(exited.pid);
+  disks.forget(objects.map_fd("disk_uses"), exited.pid);
   objects.detach(exited.pid);
   forget_goroutines(exited.pid);
+  gpu_names.forget(exited.pid);
+  gpu_memory.forget(exited.pid);
+  governor.forget(exited.pid);
+  gpu_driver_uses.forget(exited.pid);
   const int conns = objects.map_fd("conns");
   for (auto it = connections.begin(); it != connections.end();) {
     auto& [id, open] = *it;
@@ -271,21 +298,54 @@ void LiveSource::Impl::emit_controls_until(Time time) {
   }
 }
 
-void LiveSource::Impl::take_transfer(std::span<const std::byte> record) {
-  const auto decoded = decode(record);
-  const auto* transfer = decoded ? std::get_if<Transfer>(&decoded->body) : nullptr;
-  if (!transfer) {
+/// Processors write to the ring at the same time, so its records are nearly, but not quite in order of time: they are
+/// kept until all that belong before them are here.
+void LiveSource::Impl::take_event(std::span<const std::byte> bytes) {
+  const auto time = time_of(bytes);
+  if (!time) {
     ++refused;
     return;
   }
-  if (decoded->time > settled) {
-    deferred.push_back({decoded->time, {reinterpret_cast<const char*>(record.data()), record.size()}});
+  records.push_back({*time, record_bytes.size(), bytes.size()});
+  record_bytes.insert(record_bytes.end(), bytes.begin(), bytes.end());
+}
+
+/// Of those that stay for the next time, the bytes begin anew.
+void LiveSource::Impl::forget_records(std::vector<Record>::iterator until) {
+  records.erase(records.begin(), until);
+  std::vector<std::byte> left;
+  for (Record& record : records) {
+    const auto bytes = bytes_of(record);
+    record.begin = left.size();
+    left.insert(left.end(), bytes.begin(), bytes.end());
+  }
+  record_bytes.assign(left.begin(), left.end());
+}
+
+void LiveSource::Impl::emit_record(const Record& record) {
+  const auto decoded = decode(bytes_of(record));
+  if (!decoded) {
+    ++refused;
     return;
   }
-  emit_controls_until(decoded->time);
-  if (const auto found = connections.find(transfer->connection); found != connections.end())
-    found->second.pid = transfer->pid;  // a child may serve what its parent accepted
-  (*emit)({decoded->time, *transfer});
+  std::visit(
+      [&](const auto& body) {
+        using Body = std::decay_t<decltype(body)>;
+        if constexpr (std::is_same_v<Body, ProcessNotice> || std::is_same_v<Body, DecodedExit> ||
+                      std::is_same_v<Body, DecodedOpen>) {
+          ++refused;  // these come in the other ring
+        } else if constexpr (std::is_same_v<Body, DecodedGpuName>) {
+          gpu_names.learn(body);
+        } else if constexpr (std::is_same_v<Body, DecodedGpuCall> || std::is_same_v<Body, DecodedGpuFailure>) {
+          (*emit)({record.time, gpu_names.named(body)});
+        } else {
+          if constexpr (std::is_same_v<Body, Transfer>)
+            if (const auto found = connections.find(body.connection); found != connections.end())
+              found->second.pid = body.pid;  // a child may serve what its parent accepted
+          (*emit)({record.time, body});
+        }
+      },
+      decoded->body);
 }
 
 void LiveSource::Impl::drain_controls() {
@@ -294,10 +354,16 @@ void LiveSource::Impl::drain_controls() {
 }
 
 void LiveSource::Impl::drain_events() {
-  std::deque<Deferred> earlier;
-  earlier.swap(deferred);
-  for (const Deferred& one : earlier) take_transfer(std::as_bytes(std::span(one.record)));
   ring_buffer__consume(event_ring.get());
+  const auto earlier = [](const Record& a, const Record& b) { return a.time < b.time; };
+  if (!std::is_sorted(records.begin(), records.end(), earlier))
+    std::stable_sort(records.begin(), records.end(), earlier);
+  auto record = records.begin();
+  for (; record != records.end() && record->time <= settled; ++record) {
+    emit_controls_until(record->time);
+    emit_record(*record);
+  }
+  forget_records(record);
   emit_controls_until(settled);
 }
 
@@ -323,10 +389,17 @@ void LiveSource::Impl::report_losses(Time now) {
       (*emit)({now, EventsLost{reason, counters.*counter - reported.*counter}});
   };
   report("event ring full", &LiveCounters::transfers_lost);
+  report("table of threads that use GPUs full", &LiveCounters::gpu_threads_full);
+  report("table of GPU memory full", &LiveCounters::gpu_memory_full);
+  report("table of jobs of GPUs full", &LiveCounters::gpu_jobs_full);
   report("control ring full", &LiveCounters::controls_lost);
   report("connection table full", &LiveCounters::transfers_without_connection);
   report("table of calls in progress full", &LiveCounters::calls_full);
   report("target table full", &LiveCounters::targets_full);
+  report("event ring full, of what threads, GPUs and the network did", &LiveCounters::details_lost);
+  report("table of threads full", &LiveCounters::threads_full);
+  report("table of threads that look for memory full", &LiveCounters::reclaims_full);
+  report("table of what disks do full", &LiveCounters::disks_full);
   report("record refused", &LiveCounters::records_refused);
   reported = counters;
 }
@@ -346,6 +419,11 @@ void LiveSource::Impl::sample_host(Time now) {
   std::set<Pid> busy;
   for (const auto& [id, open] : connections) busy.insert(open.pid);
   host.sample(now, busy, *emit);
+  disks.begin_generation();
+  write_settings();
+  disks.read(objects.map_fd("disk_uses"), now, *emit);
+  gpu_memory.sample(now, *emit);
+  gpu_driver_uses.sample(now, *emit);
 }
 
 void LiveSource::Impl::set_wish(ConnectionId connection, const std::function<void(wire_wish&)>& change) const {
@@ -377,8 +455,13 @@ Status LiveSource::watch(const ProcessStarted& process) {
   impl_->sampled.erase(process.pid);
   impl_->objects.detach(process.pid);  // those of the program that it ran before
   impl_->forget_goroutines(process.pid);
+  impl_->gpu_names.forget(process.pid);
+  impl_->gpu_memory.forget(process.pid);
+  impl_->governor.forget(process.pid);
+  impl_->gpu_driver_uses.look_for_devices();
   if (auto status = impl_->set_target(process.pid, WIRE_TARGET_WATCHED); !status) return status;
   impl_->host.follow(process.pid);
+  impl_->governor.follow(process.pid);
   impl_->controls.push_back({impl_->noticed.value_or(kernel_now()), process});
   return success();
 }
@@ -402,10 +485,24 @@ Status LiveSource::watch(const TlsLibrary& library) {
   // The flag first: what moves inside a call whose plaintext is told must not be told as well.
   bpf_map_update_elem(targets, &key, &target, BPF_EXIST);
   if ((target.tls & WIRE_TLS_GO) != 0) impl_->in_go.insert(library.pid);
-  auto status = impl_->objects.attach(library);
+  auto status = impl_->objects.attach("tls", probes_of(library));
   target.tls = before;
   if (!status) bpf_map_update_elem(targets, &key, &target, BPF_EXIST);
   return status;
+}
+
+Status LiveSource::watch(const GpuLibrary& library) {
+  const auto key = static_cast<__u32>(library.pid);
+  wire_target target{};
+  const int targets = impl_->objects.map_fd("targets");
+  if (bpf_map_lookup_elem(targets, &key, &target) != 0) return success();  // gone
+  for (const GpuProbe& probe : library.probes) impl_->gpu_names.add_function(probe.number, probe.symbol);
+  if (auto status = impl_->governor.attach(library); !status) return status;
+  constexpr unsigned inner = 31;
+  target.gpu |= 1u << (library.rank == 0 ? static_cast<unsigned>(library.api) : inner);
+  bpf_map_update_elem(targets, &key, &target, BPF_EXIST);
+  impl_->gpu_memory.follow(library.pid);
+  return success();
 }
 
 Status LiveSource::poll(Duration timeout, const Emit<Event>& emit) {
@@ -423,6 +520,7 @@ Status LiveSource::poll(Duration timeout, const Emit<Event>& emit) {
   self.report_losses(self.settled);
   self.report_clock(self.settled);
   self.sample_host(self.settled);
+  self.governor.look(self.settled, emit);
   self.emit = nullptr;
   return success();
 }
@@ -464,6 +562,9 @@ std::vector<Capability> LiveSource::capabilities() const {
 }
 LiveCounters LiveSource::counters() const {
   return impl_->read_counters();
+}
+std::vector<ProbeUse> LiveSource::probe_uses() const {
+  return impl_->governor.uses();
 }
 std::vector<ProgramCost> LiveSource::program_costs() const {
   return impl_->objects.program_costs();

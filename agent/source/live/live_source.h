@@ -10,9 +10,12 @@
 #include "core/result.h"
 #include "model/capture_control.h"
 #include "model/event.h"
+#include "model/gpu_library.h"
 #include "model/process_notice.h"
 #include "model/tls_library.h"
 #include "source/event_source.h"
+#include "source/live/live_counters.h"
+#include "source/probe_budget.h"
 
 namespace inferscope::source {
 
@@ -22,6 +25,7 @@ struct Capability {
   std::string gives{};     ///< in words, for doctor
   bool essential = false;  ///< without it there are no traces
   bool active = false;
+  bool needed = true;     ///< false: the host has nothing that it could see
   std::string problem{};  ///< why not active; empty if active
 };
 
@@ -33,25 +37,13 @@ struct LiveOptions {
   std::uint32_t transfer_tail_bytes = 4096;   ///< at most WIRE_TAIL_MAX
   std::uint64_t message_budget_bytes = 1u << 20;
   std::uint32_t sample_reads = 4096;           ///< reads of an unknown listener that are looked at per 10 seconds
+  std::uint32_t thread_runs = 5000;            ///< told of per process and second; above, they are summed up
   std::vector<std::string> inference_paths{};  ///< beginnings of request paths that make a process watched
   Duration host_sample_interval = std::chrono::milliseconds(200);  ///< of facts about watched processes; 0: none
-  bool run_time_statistics = false;                                ///< have the kernel time the BPF programs
-};
-
-/// What the kernel side counted. Names as in bpf/abi/wire.h.
-struct LiveCounters {
-  std::uint64_t transfers = 0;
-  std::uint64_t transfers_passed = 0;
-  std::uint64_t transfers_lost = 0;
-  std::uint64_t transfers_without_connection = 0;
-  std::uint64_t calls_full = 0;
-  std::uint64_t controls_passed = 0;
-  std::uint64_t controls_lost = 0;
-  std::uint64_t targets_full = 0;
-  std::uint64_t content_faults = 0;
-  std::uint64_t uring_transfers = 0;
-  std::uint64_t tls_unplaced = 0;
-  std::uint64_t records_refused = 0;  ///< by the decoder; never happens unless the two sides disagree
+  std::string devices_file = "/proc/devices";                      ///< which devices there are
+  std::uint32_t gpu_one_of = 1024;   ///< of so many launches on a GPU, one is told by itself; 0: none is
+  double overhead_budget = 0.01;     ///< what probes in a process may cost, of a processor (ProbeBudget)
+  bool run_time_statistics = false;  ///< have the kernel time the BPF programs
 };
 
 struct ProgramCost {
@@ -79,6 +71,8 @@ class LiveSource : public EventSource, public CaptureControl {
   Status ignore(Pid pid);
   /// The plaintext of a watched process's TLS library is seen from now on.
   Status watch(const TlsLibrary& library);
+  /// What it hands to GPUs through this library is seen from now on.
+  Status watch(const GpuLibrary& library);
 
   Status poll(Duration timeout, const Emit<Event>& emit) override;
   [[nodiscard]] bool finished() const override { return false; }
@@ -96,6 +90,8 @@ class LiveSource : public EventSource, public CaptureControl {
   [[nodiscard]] std::vector<Capability> capabilities() const;
   [[nodiscard]] LiveCounters counters() const;
   [[nodiscard]] std::vector<ProgramCost> program_costs() const;
+  /// Of each process that has probes in libraries of GPUs.
+  [[nodiscard]] std::vector<ProbeUse> probe_uses() const;
 
  private:
   struct Impl;

@@ -16,34 +16,12 @@
 #include <iterator>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 
 namespace inferscope::source {
 namespace {
-
-/// By TlsFunction; Go has no others.
-constexpr std::array entry_programs{"enter_tls_inner", "enter_tls_read", "enter_tls_write", "enter_tls_readx",
-                                    "enter_tls_writx", "enter_tls_free", "enter_tls_writ2", "enter_tls_file"};
-constexpr std::array go_entry_programs{"enter_go_inner", "enter_go_read", "enter_go_write"};
-
-const char* entry_program(const TlsProbe& probe) {
-  const auto function = static_cast<std::size_t>(probe.function);
-  return probe.calling == Calling::c ? entry_programs[function] : go_entry_programs.at(function);
-}
-const char* exit_program(const TlsProbe& probe) {
-  return probe.calling == Calling::c ? "exit_tls" : "exit_go";
-}
-
-/// When a return probe is told, the return address is off the stack.
-constexpr std::int64_t return_address_off = -8;
-
-/// A number that the kernel hands to the program with each hit (bpf/probes/tls.bpf.c asks the same): from Linux 5.15
-/// on.
-bool has_cookies() {
-  static const bool has = libbpf_probe_bpf_helper(BPF_PROG_TYPE_KPROBE, BPF_FUNC_get_attach_cookie, nullptr) == 1;
-  return has;
-}
 
 /// BPF_LINK_CREATE of BPF_TRACE_UPROBE_MULTI: one link for many places of a file (include/uapi/linux/bpf.h from
 /// Linux 6.6 on; the headers of older distributions do not have it). Taking a link out makes the kernel wait for a
@@ -104,6 +82,11 @@ bool has_multi_links() {
 
 }  // namespace
 
+bool has_cookies() {
+  static const bool has = libbpf_probe_bpf_helper(BPF_PROG_TYPE_KPROBE, BPF_FUNC_get_attach_cookie, nullptr) == 1;
+  return has;
+}
+
 void prepare_process_probe(bpf_program* program) {
   if (has_multi_links())
     bpf_program__set_expected_attach_type(program, static_cast<bpf_attach_type>(multi_attach_type));
@@ -156,41 +139,30 @@ class ProcessProbes::Reaper {
 ProcessProbes::ProcessProbes() : reaper_(std::make_unique<Reaper>()) {}
 
 ProcessProbes::~ProcessProbes() {
-  while (!links_.empty()) detach(links_.begin()->first);
+  while (!links_.empty()) detach(links_.begin()->first.first);
 }
 
-Status ProcessProbes::attach(bpf_object* object, const TlsLibrary& library) {
+Status ProcessProbes::attach(bpf_object* object, const ProbeSet& set) {
   struct Places {
     std::vector<std::uint64_t> offsets{};
     std::vector<std::uint64_t> cookies{};
   };
-  // Returns first: a call whose beginning was seen must not stay open.
-  std::vector<std::pair<std::pair<const char*, bool>, Places>> groups;
-  const auto place = [&](const char* program, const ProbePlace& where, bool at_return) {
-    const std::pair key(program, at_return);
+  // Programs in the order in which they come first.
+  std::vector<std::pair<std::pair<std::string_view, bool>, Places>> groups;
+  for (const ProcessProbe& probe : set.probes) {
+    const std::pair key(std::string_view(probe.program), probe.at_return);
     const auto found = std::find_if(groups.begin(), groups.end(), [&](const auto& one) { return one.first == key; });
     Places& places = found == groups.end() ? groups.emplace_back(key, Places{}).second : found->second;
-    places.offsets.push_back(where.offset);
-    places.cookies.push_back(static_cast<std::uint64_t>(where.stack));
-  };
-  for (const TlsProbe& probe : library.probes) {
-    if (probe.function == TlsFunction::free) continue;
-    const bool exits_told = !probe.exits.empty() && (has_cookies() || probe.calling != Calling::c);
-    if (!exits_told) place(exit_program(probe), {probe.return_address, return_address_off}, true);
-    for (std::size_t i = 0; exits_told && i < probe.exits.size(); ++i)
-      place(exit_program(probe), probe.exits[i], false);
-  }
-  for (const TlsProbe& probe : library.probes) {
-    const bool anywhere = has_cookies() || probe.entry.stack == 0;
-    place(entry_program(probe), anywhere ? probe.entry : ProbePlace{probe.begin, 0}, false);
+    places.offsets.push_back(probe.offset);
+    places.cookies.push_back(probe.cookie);
   }
 
   Links links;
   int error = 0;
   const auto put = [&](const bpf_program* program, const Places& places, bool at_return) {
     if (has_multi_links()) {
-      Fd link(create_multi_link(bpf_program__fd(program), library.path, places.offsets, places.cookies,
-                                static_cast<std::uint32_t>(library.pid), at_return));
+      Fd link(create_multi_link(bpf_program__fd(program), set.path, places.offsets, places.cookies,
+                                static_cast<std::uint32_t>(set.pid), at_return));
       if (!link) return errno;
       links.push_back(std::make_unique<Link>(std::move(link)));
       return 0;
@@ -198,29 +170,32 @@ Status ProcessProbes::attach(bpf_object* object, const TlsLibrary& library) {
     for (std::size_t i = 0; i < places.offsets.size(); ++i) {
       LIBBPF_OPTS(bpf_uprobe_opts, options, .retprobe = at_return);
       if (has_cookies()) options.bpf_cookie = places.cookies[i];
-      bpf_link* link =
-          bpf_program__attach_uprobe_opts(program, library.pid, library.path.c_str(), places.offsets[i], &options);
+      bpf_link* link = bpf_program__attach_uprobe_opts(program, set.pid, set.path.c_str(), places.offsets[i], &options);
       if (!link) return errno;
       links.push_back(std::make_unique<Link>(link));
     }
     return 0;
   };
   for (const auto& [key, places] : groups) {
-    error = put(bpf_object__find_program_by_name(object, key.first), places, key.second);
+    error = put(bpf_object__find_program_by_name(object, std::string(key.first).c_str()), places, key.second);
     if (error != 0) break;
   }
-  auto& all = links_[library.pid];
+  auto& all = links_[{set.pid, set.part}];
   if (error == 0) {
     all.insert(all.end(), std::make_move_iterator(links.begin()), std::make_move_iterator(links.end()));
     return success();
   }
   std::reverse(links.begin(), links.end());
   reaper_->take(std::move(links));  // those on other files of the process stay
-  return Error{fmt::format("no probe on {} of process {}: {}", library.name, library.pid, strerror(error))};
+  return Error{fmt::format("no probe on {} of process {}: {}", set.name, set.pid, strerror(error))};
 }
 
 void ProcessProbes::detach(Pid pid) {
-  const auto found = links_.find(pid);
+  for (const ProbePart part : {ProbePart::tls, ProbePart::gpu_waits, ProbePart::gpu_work}) detach(pid, part);
+}
+
+void ProcessProbes::detach(Pid pid, ProbePart part) {
+  const auto found = links_.find({pid, part});
   if (found == links_.end()) return;
   std::reverse(found->second.begin(), found->second.end());  // entries first
   reaper_->take(std::move(found->second));

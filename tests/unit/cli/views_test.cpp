@@ -91,6 +91,20 @@ TEST_F(Views, IncompleteIsTold) {
   EXPECT_NE(trace_waterfall(to_json(trace), false).find("incomplete             event ring full\n"), std::string::npos);
 }
 
+TEST_F(Views, AnAccountSaysWhyAndWhen) {
+  const std::string text = trace_waterfall(to_json(test::explained_trace()), false);
+  const std::string blocked = "30 ms waiting behind the prompt of request 7f7f7f7f (about 8,192 tokens)";
+  const std::string delayed = "10 ms run-queue delay, most behind hog (pid 17)";
+  for (const std::string& line :
+       {std::string("  queue        |"), std::string("  prefill      |"), std::string("  decode       |"),
+        std::string("  steps        |"), std::string("  GPU busy     |"), std::string("  delays       |"),
+        "  why                    100 ms: 60 ms decode, " + blocked + ", " + delayed + "\n",
+        "  cause                  " + blocked + "\n", "  delay @20.0ms          " + delayed + "\n",
+        std::string("  GPU time               12.0ms (shared)\n"), std::string("  processor time         40.0ms\n"),
+        std::string("  run-queue delay        10.0ms\n"), std::string("  steps                  3\n")})
+    EXPECT_NE(text.find(line), std::string::npos) << line << "\n" << text;
+}
+
 TEST_F(Views, ColourOnlyWhereItIsWanted) {
   const std::string json = to_json(test::chat_trace());
   EXPECT_EQ(trace_row(json, false).find('\x1b'), std::string::npos);

@@ -8,6 +8,12 @@
 namespace inferscope::correlate {
 namespace {
 
+RequestTrace::Phases phases_of(const EngineTimes& times) {
+  RequestTrace trace;
+  trace.engine = times;
+  return trace.phases();
+}
+
 using Event = EngineUpdate::Event;
 using Occurrences = std::vector<EngineUpdate::Occurrence>;
 using std::chrono::milliseconds;
@@ -56,9 +62,9 @@ TEST(EngineRequests, PhasesOfARequest) {
   EXPECT_EQ(times->engine, "vllm");
   EXPECT_EQ(times->request_id, "chatcmpl-1");
   EXPECT_EQ(times->requests, 1U);
-  EXPECT_EQ(times->queue_time(), milliseconds(39));
-  EXPECT_EQ(times->prefill_time(), milliseconds(60));
-  EXPECT_EQ(times->decode_time(), milliseconds(50));
+  EXPECT_EQ(phases_of(*times).queue(), milliseconds(39));
+  EXPECT_EQ(phases_of(*times).prefill(), milliseconds(60));
+  EXPECT_EQ(phases_of(*times).decode(), milliseconds(50));
   EXPECT_EQ(times->preemptions, 1U);
   EXPECT_EQ(times->preempted, std::vector<Time>{at_ms(1110)});
   EXPECT_EQ(times->steps, 3U);
@@ -217,9 +223,9 @@ TEST(EngineRequests, SeveralOfOneCall) {
   const auto times = requests.find(call("chatcmpl-a"));
   ASSERT_TRUE(times);
   EXPECT_EQ(times->requests, 2U);
-  EXPECT_EQ(times->queue_time(), milliseconds(9));
-  EXPECT_EQ(times->prefill_time(), milliseconds(90));
-  EXPECT_EQ(times->decode_time(), milliseconds(200));
+  EXPECT_EQ(phases_of(*times).queue(), milliseconds(9));
+  EXPECT_EQ(phases_of(*times).prefill(), milliseconds(90));
+  EXPECT_EQ(phases_of(*times).decode(), milliseconds(200));
   EXPECT_EQ(times->output_tokens, 4U);
   EXPECT_EQ(times->steps, 2U);
   EXPECT_EQ(times->batch_max, 2U);
@@ -235,7 +241,7 @@ TEST(EngineRequests, CountsOfTheEngineItself) {
   EXPECT_EQ(times->first_token, at_ms(1100));
   EXPECT_EQ(times->last_token, at_ms(1300));
   EXPECT_EQ(times->queued, at_ms(1000)) << "when it was handed over";
-  EXPECT_FALSE(times->queue_time());
+  EXPECT_FALSE(phases_of(*times).queue());
 }
 
 TEST(EngineRequests, TheEnginesOwnEndIsNotHeard) {

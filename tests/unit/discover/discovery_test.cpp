@@ -2,6 +2,7 @@
 #include "discover/discovery.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "tests/unit/discover/fake_proc.h"
 
@@ -57,6 +58,16 @@ TEST(Discovery, ScanFindsKnownServersAndListeners) {
   EXPECT_EQ(trial.watched[42].executable, "/usr/bin/ollama");
   EXPECT_NE(trial.watched[42].start_time_ns, 0u);
   EXPECT_EQ(trial.discovery.watched(), 1u);
+}
+
+TEST(Discovery, ItselfIsNotWatchedWhateverRulesSay) {
+  Trial trial({.watch = {Rule{.executable = "/usr/bin/*"}}});
+  trial.proc.add({.pid = getpid(), .executable = "/usr/bin/inferscope"});
+  trial.proc.add({.pid = getpid() + 1, .executable = "/usr/bin/other"});
+  trial.discovery.scan(start);
+  EXPECT_EQ(trial.take(), (Decisions{"watch " + std::to_string(getpid() + 1)}));
+  trial.notice(Kind::executed, getpid());
+  EXPECT_EQ(trial.take(), Decisions{});
 }
 
 TEST(Discovery, ExecutedServerIsWatchedAtOnce) {

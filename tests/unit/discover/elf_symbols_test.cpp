@@ -213,7 +213,7 @@ TEST(TlsFunctions, BothReadAndWriteMustBeDefined) {
   EXPECT_EQ(openssl.evidence, ".dynsym");
   EXPECT_EQ(symbols_of(openssl), (std::vector<std::string>{"SSL_read", "SSL_write", "SSL_free"}));
   EXPECT_EQ(openssl.problem, "");
-  for (const TlsProbe& probe : openssl.probes) EXPECT_EQ(both[probe.begin], '\xc3');
+  for (const TlsProbe& probe : openssl.probes) EXPECT_EQ(both[probe.places.begin], '\xc3');
   EXPECT_EQ(static_tls(*elf_of(both)).evidence, "") << "it is stripped";
 }
 

@@ -155,9 +155,9 @@ TEST(GoFunctions, TlsOfGoIsCalledAsItsCodeTells) {
     const TlsProbe& probe = tls.probes[0];
     EXPECT_EQ(probe.symbol, read_name);
     EXPECT_EQ(probe.calling, calling);
-    EXPECT_EQ(probe.entry.offset, probe.begin + jump) << "on the jump, which the kernel emulates";
-    ASSERT_EQ(probe.exits.size(), 1u);
-    EXPECT_EQ(content[probe.exits[0].offset], '\xc3');
+    EXPECT_EQ(probe.places.entry.offset, probe.places.begin + jump) << "on the jump, which the kernel emulates";
+    ASSERT_EQ(probe.places.exits.size(), 1u);
+    EXPECT_EQ(content[probe.places.exits[0].offset], '\xc3');
   }
 }
 

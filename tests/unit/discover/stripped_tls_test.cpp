@@ -63,7 +63,7 @@ std::set<std::string> told_rightly(const TlsContent& content, const ElfFile& fil
   const auto names = named(file);
   std::set<std::string> told;
   for (const TlsProbe& probe : content.probes) {
-    const auto [first, last] = names.equal_range(probe.begin);
+    const auto [first, last] = names.equal_range(probe.places.begin);
     EXPECT_TRUE(std::any_of(first, last, [&](const auto& one) { return meant.at(probe.symbol).contains(one.second); }))
         << probe.symbol;
     std::istringstream symbols(probe.symbol);
@@ -165,7 +165,7 @@ TEST(StrippedTls, DamagedFiles) {
     if (!file) continue;
     const TlsContent found = search(*file, 1u << 16);
     EXPECT_TRUE(found.probes.empty() || found.problem.empty());
-    for (const TlsProbe& probe : found.probes) EXPECT_LT(probe.begin, broken.size());
+    for (const TlsProbe& probe : found.probes) EXPECT_LT(probe.places.begin, broken.size());
   }
 }
 

@@ -235,10 +235,11 @@ TEST(TlsWatch, ABuildIsAnalysedOnceForAllItsCopies) {
 
   EXPECT_EQ(ticks_until_told(8, content), 1);
   ASSERT_EQ(processes.found.at(0).probes.size(), probes.size());
-  for (std::size_t i = 0; i < probes.size(); ++i) EXPECT_EQ(processes.found.at(0).probes[i].begin, probes[i].begin);
+  for (std::size_t i = 0; i < probes.size(); ++i)
+    EXPECT_EQ(processes.found.at(0).probes[i].places.begin, probes[i].places.begin);
 
   std::string other = content;
-  for (const TlsProbe& probe : probes) other.replace(probe.begin, 8, 8, '\x06');  // no instruction
+  for (const TlsProbe& probe : probes) other.replace(probe.places.begin, 8, 8, '\x06');  // no instruction
   EXPECT_GT(ticks_until_told(9, other), 1);
   EXPECT_NE(processes.found.at(0).problem, "");
 }

@@ -3,6 +3,7 @@
 
 #include <cstring>
 #include <set>
+#include <tuple>
 
 #include "exporters/otlp/otlp_spans.h"
 #include "opentelemetry/proto/collector/trace/v1/trace_service.pb.h"
@@ -80,6 +81,36 @@ TEST(OtlpSpans, TimesAndPhases) {
     EXPECT_EQ(spans[i].start_time_unix_nano(), begin_unix + expected[i].first * ms) << i;
     EXPECT_EQ(spans[i].end_time_unix_nano(), begin_unix + expected[i].second * ms) << i;
   }
+}
+
+TEST(OtlpSpans, AnAccountGivesPhasesEventsAndLinks) {
+  const Request request = decode(encode({test::explained_trace()}));
+  const auto& spans = spans_of(request);
+  ASSERT_EQ(spans.size(), 5);
+  constexpr std::uint64_t ms = 1'000'000;
+  const std::tuple<const char*, std::uint64_t, std::uint64_t> phases[] = {
+      {"queue", 2, 5}, {"prefill", 5, 19}, {"decode", 19, 59}};
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(spans[i + 2].name(), std::get<0>(phases[i]));
+    EXPECT_EQ(spans[i + 2].start_time_unix_nano(), begin_unix + std::get<1>(phases[i]) * ms);
+    EXPECT_EQ(spans[i + 2].end_time_unix_nano(), begin_unix + std::get<2>(phases[i]) * ms);
+  }
+  const otlp::Span& call = spans[1];
+  ASSERT_EQ(call.events_size(), 3);
+  EXPECT_EQ(call.events(0).name(), "inferscope.delay");
+  EXPECT_EQ(call.events(0).time_unix_nano(), begin_unix + 20 * ms);
+  EXPECT_EQ(find(call.events(0).attributes(), "inferscope.cause.kind")->string_value(), "run_queue");
+  EXPECT_EQ(find(call.events(0).attributes(), "inferscope.delay.time")->double_value(), 0.01);
+  EXPECT_EQ(call.events(1).name(), "inferscope.engine_step");
+  EXPECT_EQ(find(call.events(1).attributes(), "inferscope.step.kind")->string_value(), "mixed");
+  EXPECT_EQ(find(call.events(1).attributes(), "inferscope.step.members")->int_value(), 2);
+  EXPECT_EQ(find(call.events(1).attributes(), "inferscope.gpu.time")->double_value(), 0.007);
+  ASSERT_EQ(call.links_size(), 1);
+  EXPECT_EQ(call.links(0).trace_id(), std::string(16, '\x7f'));
+  EXPECT_EQ(call.links(0).span_id(), std::string(8, '\x3a'));
+  EXPECT_EQ(find(call.attributes(), "inferscope.gpu.time")->double_value(), 0.012);
+  EXPECT_EQ(find(call.attributes(), "inferscope.gpu.attribution")->string_value(), "shared");
+  EXPECT_EQ(find(call.attributes(), "inferscope.cause.kind")->string_value(), "head_of_line");
 }
 
 TEST(OtlpSpans, OnlyPhasesThatWereSeen) {

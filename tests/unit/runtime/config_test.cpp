@@ -85,6 +85,8 @@ capture:
   control_ring_bytes: 65536
   connections: 100
   poll_interval: 20ms
+overhead:
+  budget: 0.03
 api:
   socket: /tmp/api.sock
   history_bytes: 1MiB
@@ -122,6 +124,7 @@ export:
   EXPECT_EQ(config.capture.control_ring_bytes, 65536u);
   EXPECT_EQ(config.capture.connections, 100u);
   EXPECT_EQ(config.capture.poll_interval, milliseconds(20));
+  EXPECT_EQ(config.overhead.budget, 0.03);
   EXPECT_EQ(config.api.socket, "/tmp/api.sock");
   EXPECT_EQ(config.api.history_bytes, 1u << 20);
   EXPECT_EQ(config.log.level, "debug");
@@ -197,6 +200,9 @@ TEST(Config, BoundsOfNumbers) {
     EXPECT_NE(refused("export: {otlp: {timeout: " + std::string(duration) + "}}"), "accepted") << duration;
   for (const char* port : {"0", "65536", "-1", "http", "80.0"})
     EXPECT_NE(refused("watch: {include: [{port: " + std::string(port) + "}]}"), "accepted") << port;
+  EXPECT_EQ(refused("overhead: {budget: 1}"), "accepted");
+  for (const char* share : {"0", "1.1", "-0.5", "nan", "some", "1 %"})
+    EXPECT_NE(refused("overhead: {budget: " + std::string(share) + "}"), "accepted") << share;
 }
 
 TEST(Config, BrokenYamlIsToldWithItsPlace) {

@@ -45,6 +45,8 @@ class Host {
   void write(const std::string& name, const std::string& text) { folder_.write(name, text); }
   void link(const std::string& name, const std::string& target) { folder_.link(name, target); }
 
+  [[nodiscard]] std::string folder(const std::string& name) const { return (folder_.path() / name).string(); }
+
   [[nodiscard]] HostSampler sampler() const {
     return HostSampler(folder_.path() / "proc", proc::CgroupMounts::read(folder_.path() / "mountinfo"));
   }
@@ -92,6 +94,70 @@ TEST(HostSampler, TellsStateTimesAndThrottling) {
   EXPECT_EQ(second->waited, milliseconds(120));
   EXPECT_EQ(second->throttled, milliseconds(30));
   EXPECT_FALSE(second->rival);
+}
+
+TEST(HostSampler, TellsMemoryAndPressure) {
+  Sampling one;
+  EXPECT_EQ(one.take()->memory_bytes, 0u) << "no such hierarchy";
+  const std::string first = one.host.folder("cgroup");
+  one.host.write("mountinfo", fmt::format("30 1 0:25 / {0}/cpu rw - cgroup cgroup rw,cpu,cpuacct\n"
+                                          "31 1 0:26 / {0}/memory rw - cgroup cgroup rw,memory\n"
+                                          "32 1 0:27 / {0}/unified rw - cgroup2 cgroup2 rw\n",
+                                          first));
+  one.host.write("proc/100/cgroup", "4:cpu,cpuacct:/s\n5:memory:/m\n0::/\n");
+  one.host.write("cgroup/memory/m/memory.usage_in_bytes", "1000000\n");
+  one.host.write("cgroup/memory/m/memory.limit_in_bytes", "2000000\n");
+  one.host.write("cgroup/memory/m/memory.failcnt", "5\n");
+  const auto pressure = [&](const std::string& folder, const char* suffix, int cpu, int memory, int io) {
+    const auto write = [&](const char* of, int total) {
+      one.host.write(fmt::format("{}/{}{}", folder, of, suffix),
+                     fmt::format("some avg10=0.00 avg60=0.00 avg300=0.00 total={}\n"
+                                 "full avg10=0.00 avg60=0.00 avg300=0.00 total=7\n",
+                                 total));
+    };
+    write("cpu", cpu);
+    write("memory", memory);
+    write("io", io);
+  };
+  pressure("proc/pressure", "", 1000, 2000, 3000);
+  one.sampler = one.host.sampler();
+  one.sampler.follow(100);
+  auto sample = one.take();
+  EXPECT_EQ(sample->memory_bytes, 1'000'000u);
+  EXPECT_EQ(sample->memory_limit, 2'000'000u);
+  EXPECT_EQ(sample->memory_refusals, 0u) << "nothing to compare with yet";
+  EXPECT_FALSE(sample->pressure);
+  one.host.write("cgroup/memory/m/memory.failcnt", "8\n");
+  pressure("proc/pressure", "", 1500, 2000, 33000);
+  sample = one.take();
+  EXPECT_EQ(sample->memory_refusals, 3u);
+  ASSERT_TRUE(sample->pressure);
+  EXPECT_TRUE(sample->pressure->of_host);
+  EXPECT_EQ(sample->pressure->cpu, std::chrono::microseconds(500));
+  EXPECT_EQ(sample->pressure->memory, Duration::zero());
+  EXPECT_EQ(sample->pressure->io, milliseconds(30));
+
+  // Version 2: figures of its own.
+  one.host.write("mountinfo", fmt::format("32 1 0:27 / {0}/unified rw - cgroup2 cgroup2 rw\n", first));
+  one.host.write("proc/100/cgroup", "0::/u\n");
+  one.host.write("cgroup/unified/u/memory.current", "3000000\n");
+  one.host.write("cgroup/unified/u/memory.max", "max\n");
+  one.host.write("cgroup/unified/u/memory.events", "low 9\nhigh 1\nmax 2\noom 0\n");
+  pressure("cgroup/unified/u", ".pressure", 10, 20, 30);
+  one.sampler = one.host.sampler();
+  one.sampler.follow(100);
+  (void)one.take();
+  one.host.write("cgroup/unified/u/memory.events", "low 9\nhigh 3\nmax 6\noom 0\n");
+  pressure("cgroup/unified/u", ".pressure", 20, 40, 60);
+  sample = one.take();
+  EXPECT_EQ(sample->memory_bytes, 3'000'000u);
+  EXPECT_EQ(sample->memory_limit, 0u);
+  EXPECT_EQ(sample->memory_refusals, 6u);
+  ASSERT_TRUE(sample->pressure);
+  EXPECT_FALSE(sample->pressure->of_host);
+  EXPECT_EQ(sample->pressure->io, std::chrono::microseconds(30));
+  one.host.write("cgroup/unified/u/cpu.pressure", "some avg10=0.00 tot");
+  EXPECT_FALSE(one.take()->pressure) << "not comparable with the host's";
 }
 
 TEST(HostSampler, FollowsTheBusiestThread) {

@@ -10,37 +10,10 @@
 #include <string_view>
 #include <vector>
 
-#include "bpf/abi/wire.h"
+#include "tests/unit/source/wire_records.h"
 
 namespace inferscope::source {
 namespace {
-
-using Bytes = std::vector<std::byte>;
-
-template <class Record>
-Bytes bytes_of(Record record, int kind, std::string_view content = {}) {
-  Bytes bytes(sizeof(record) + content.size());
-  record.header = {.kind = static_cast<__u16>(kind),
-                   .version = WIRE_VERSION,
-                   .size = static_cast<__u32>(bytes.size()),
-                   .time_ns = 7'000};
-  std::memcpy(bytes.data(), &record, sizeof(record));
-  if (!content.empty()) std::memcpy(bytes.data() + sizeof(record), content.data(), content.size());
-  return bytes;
-}
-
-template <class T>
-T decoded(const Bytes& bytes) {
-  const auto result = decode(bytes);
-  if (!result) {
-    ADD_FAILURE() << result.error().text();
-    return {};
-  }
-  EXPECT_EQ(result->time, time_from_ns(7'000));
-  const T* body = std::get_if<T>(&result->body);
-  if (!body) ADD_FAILURE() << "another kind of record";
-  return body ? *body : T{};
-}
 
 bool refused(const Bytes& bytes) {
   return !decode(bytes).ok();
@@ -87,6 +60,33 @@ wire_transfer transfer(std::uint32_t head, std::uint32_t tail, std::uint64_t len
   record.direction = WIRE_SENT;
   record.cut = WIRE_CUT_TRANSFER_LIMIT;
   return record;
+}
+
+wire_thread_run thread_run() {
+  wire_thread_run run{};
+  run.tgid = 100;
+  run.tid = 103;
+  run.slept_ns = 1'000;
+  run.woken_ns = 2'000;
+  run.begin_ns = 2'500;
+  run.end_ns = 6'500;
+  run.ran_ns = 3'000;
+  run.delayed_ns = 700;
+  run.slept_between_ns = 800;
+  run.sleeps = 2;
+  run.preemptions = 3;
+  run.migrations = 4;
+  run.ending = WIRE_RUN_WOKE;
+  run.wait = WIRE_WAIT_POLL;
+  run.waker_tgid = 200;
+  run.waker_tid = 201;
+  run.minor_faults = 5;
+  run.major_faults = 6;
+  run.delay_begin_ns = 3'000;
+  run.delay_end_ns = 3'600;
+  run.culprit = 300;
+  std::memcpy(run.culprit_name, "stress", 6);
+  return run;
 }
 
 TEST(WireDecoder, ProcessNotices) {
@@ -250,6 +250,86 @@ TEST(WireDecoder, TransferOfBadEnumerationIsRefused) {
   EXPECT_TRUE(refused(bytes_of(record, WIRE_TRANSFER)));
 }
 
+TEST(WireDecoder, ThreadRun) {
+  const Bytes bytes = bytes_of(thread_run(), WIRE_THREAD_RUN);
+  const auto run = decoded<ThreadRun>(bytes);
+  EXPECT_EQ(run.pid, 100);
+  EXPECT_EQ(run.tid, 103);
+  EXPECT_EQ(run.ending, ThreadRun::Ending::woke);
+  EXPECT_EQ(run.wait, ThreadRun::Wait::poll);
+  EXPECT_EQ(run.slept, time_from_ns(1'000));
+  EXPECT_EQ(run.woken, time_from_ns(2'000));
+  EXPECT_EQ(run.begin, time_from_ns(2'500));
+  EXPECT_EQ(run.end, time_from_ns(6'500));
+  EXPECT_EQ(run.ran, Duration{3'000});
+  EXPECT_EQ(run.delayed, Duration{700});
+  EXPECT_EQ(run.slept_in_between, Duration{800});
+  EXPECT_EQ(run.sleeps, 2u);
+  EXPECT_EQ(run.preemptions, 3u);
+  EXPECT_EQ(run.migrations, 4u);
+  EXPECT_EQ(run.waker_pid, 200);
+  EXPECT_EQ(run.waker_tid, 201);
+  EXPECT_EQ(run.minor_faults, 5u);
+  EXPECT_EQ(run.major_faults, 6u);
+  ASSERT_TRUE(run.longest_delay);
+  EXPECT_EQ(run.longest_delay->begin, time_from_ns(3'000));
+  EXPECT_EQ(run.longest_delay->end, time_from_ns(3'600));
+  EXPECT_EQ(run.longest_delay->culprit, 300);
+  EXPECT_EQ(run.longest_delay->culprit_name, "stress");
+  EXPECT_EQ(time_of(bytes), time_from_ns(7'000));
+}
+
+TEST(WireDecoder, ThreadRunOfOddContent) {
+  auto run = thread_run();
+  run.delay_begin_ns = run.delay_end_ns = 0;
+  EXPECT_FALSE(decoded<ThreadRun>(bytes_of(run, WIRE_THREAD_RUN)).longest_delay);
+  run = thread_run();
+  std::memset(run.culprit_name, 'x', sizeof(run.culprit_name));
+  const Bytes unterminated = bytes_of(run, WIRE_THREAD_RUN);
+  EXPECT_EQ(decoded<ThreadRun>(unterminated).longest_delay->culprit_name, std::string(WIRE_NAME_MAX, 'x'));
+  run = thread_run();
+  run.ending = WIRE_RUN_EXITED + 1;
+  EXPECT_TRUE(refused(bytes_of(run, WIRE_THREAD_RUN)));
+  run = thread_run();
+  run.wait = WIRE_WAIT_OTHER + 1;
+  EXPECT_TRUE(refused(bytes_of(run, WIRE_THREAD_RUN)));
+  EXPECT_FALSE(time_of(Bytes(sizeof(wire_header) - 1)));
+}
+
+TEST(WireDecoder, StallsAndRetransmits) {
+  wire_send_stall stall{};
+  stall.conn = 9;
+  stall.begin_ns = 5'000;
+  stall.tgid = 100;
+  const auto stalled = decoded<SendStall>(bytes_of(stall, WIRE_SEND_STALL));
+  EXPECT_EQ(stalled.connection, 9u);
+  EXPECT_EQ(stalled.pid, 100);
+  EXPECT_EQ(stalled.begin, time_from_ns(5'000));
+  EXPECT_EQ(stalled.end, time_from_ns(7'000));
+  wire_retransmit again{};
+  again.conn = 9;
+  again.tgid = 100;
+  const auto retransmit = decoded<Retransmit>(bytes_of(again, WIRE_RETRANSMIT));
+  EXPECT_EQ(retransmit.connection, 9u);
+  EXPECT_EQ(retransmit.pid, 100);
+}
+
+TEST(WireDecoder, Reclaim) {
+  wire_reclaim record{};
+  record.begin_ns = 5'000;
+  record.pages = 32;
+  record.tgid = 100;
+  record.tid = 101;
+  record.of_cgroup = 1;
+  const auto reclaim = decoded<MemoryReclaim>(bytes_of(record, WIRE_RECLAIM));
+  EXPECT_EQ(reclaim.pid, 100);
+  EXPECT_EQ(reclaim.tid, 101);
+  EXPECT_TRUE(reclaim.of_cgroup);
+  EXPECT_EQ(reclaim.begin, time_from_ns(5'000));
+  EXPECT_EQ(reclaim.end, time_from_ns(7'000));
+  EXPECT_EQ(reclaim.pages, 32u);
+}
+
 TEST(WireDecoder, HeaderIsChecked) {
   const Bytes good = bytes_of(wire_process{{}, 1, 0, 0, 0}, WIRE_PROCESS_EXEC);
   ASSERT_FALSE(refused(good));
@@ -264,7 +344,7 @@ TEST(WireDecoder, HeaderIsChecked) {
   EXPECT_TRUE(refused({}));
   EXPECT_TRUE(refused(with([](wire_header& header) { header.version = WIRE_VERSION + 1; })));
   EXPECT_TRUE(refused(with([](wire_header& header) { header.kind = 0; })));
-  EXPECT_TRUE(refused(with([](wire_header& header) { header.kind = WIRE_TRANSFER + 1; })));
+  EXPECT_TRUE(refused(with([](wire_header& header) { header.kind = WIRE_RECLAIM + 1; })));
   EXPECT_TRUE(refused(with([](wire_header& header) { header.size += 1; }))) << "larger than the record";
   EXPECT_TRUE(refused(with([](wire_header& header) { header.size = sizeof(wire_header) - 1; })));
   EXPECT_TRUE(refused(with([](wire_header& header) { header.size -= 1; }))) << "too small for its kind";
@@ -281,7 +361,11 @@ TEST(WireDecoder, EveryRecordCutAnywhereIsRefused) {
                            bytes_of(inet_open(), WIRE_CONN_OPEN),
                            bytes_of(wire_conn_half_closed{}, WIRE_CONN_HALF_CLOSED),
                            bytes_of(wire_conn_closed{}, WIRE_CONN_CLOSED),
-                           bytes_of(transfer(3, 1, 9), WIRE_TRANSFER, "abcd")};
+                           bytes_of(transfer(3, 1, 9), WIRE_TRANSFER, "abcd"),
+                           bytes_of(thread_run(), WIRE_THREAD_RUN),
+                           bytes_of(wire_send_stall{}, WIRE_SEND_STALL),
+                           bytes_of(wire_retransmit{}, WIRE_RETRANSMIT),
+                           bytes_of(wire_reclaim{}, WIRE_RECLAIM)};
   for (const Bytes& record : records) {
     ASSERT_FALSE(refused(record));
     for (std::size_t size = 0; size < record.size(); ++size) {
