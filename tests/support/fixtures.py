@@ -306,16 +306,15 @@ class Agent(Process):
         return seen
 
     def trace_of(self, reply):
-        """The server's trace of a request of http_client's. Its client port may have been another's before."""
+        """The server's trace of a request of http_client's: the one of its number among those of its connection. The
+        client's port may have been another connection's before."""
         match = {"client.port": reply.client_port, "server.port": reply.server_port, "inferscope.role": "server"}
 
         def find():
-            of_port = self.traces(**match)
-            near = [trace for trace in of_port
-                    if reply.begin - CLOCK_NS <= trace["start_time_unix_nano"] <= reply.end]
-            if near and len(of_port) > reply.number:
-                return min(near, key=lambda trace: abs(trace["start_time_unix_nano"] - reply.begin))
-            return None
+            of_connection = sorted((trace for trace in self.traces(**match)
+                                    if reply.connected - CLOCK_NS <= trace["start_time_unix_nano"]),
+                                   key=lambda trace: trace["start_time_unix_nano"])
+            return of_connection[reply.number] if len(of_connection) > reply.number else None
 
         return wait_until(find, lambda: f"a trace of {match} at {reply.begin}; there are {self.traces(**match)}")
 

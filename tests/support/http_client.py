@@ -23,7 +23,8 @@ class Reply:
     client_port: int
     server_port: int
     number: int  # of the request in its connection, from 0
-    begin: int  # Unix nanoseconds
+    connected: int  # Unix nanoseconds, as all times here: when the connection was begun
+    begin: int
     end: int = 0
     status: int = 0
     headers: dict = dataclasses.field(default_factory=dict)
@@ -72,6 +73,7 @@ class Client:
         if receive_buffer:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self._socket.settimeout(timeout)
+        self._connected = time.time_ns()
         self._socket.connect((host, port))
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls:
@@ -112,7 +114,7 @@ class Client:
         if method == "POST":
             lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
         lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
-        reply = Reply(self.port, self._port, self._number, time.time_ns())
+        reply = Reply(self.port, self._port, self._number, self._connected, time.time_ns())
         self._number += 1
         message = "\r\n".join(lines).encode() + b"\r\n\r\n" + body
         for begin in range(0, len(message), 65536) if pause else (0,):
