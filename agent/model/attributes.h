@@ -176,4 +176,22 @@ inline constexpr Name effect_earlier = "inferscope.effect.earlier";
 inline constexpr Name effect_written = "inferscope.effect.written";
 inline constexpr Name effect_problem = "inferscope.effect.problem";
 
+// What the agent tells of itself: metrics, and what their points differ by
+inline constexpr Name metric_processes = "inferscope.processes";
+inline constexpr Name metric_probe_cost = "inferscope.probe.cost";
+inline constexpr Name metric_probe_budget = "inferscope.probe.budget";
+inline constexpr Name metric_probe_level = "inferscope.probe.level";
+inline constexpr Name metric_probe_active = "inferscope.probe.active";
+inline constexpr Name metric_stage_in = "inferscope.stage.in";
+inline constexpr Name metric_stage_out = "inferscope.stage.out";
+inline constexpr Name metric_stage_held = "inferscope.stage.held";
+inline constexpr Name metric_stage_dropped = "inferscope.stage.dropped";
+inline constexpr Name metric_kernel_count = "inferscope.kernel.count";
+inline constexpr Name probe_name = "inferscope.probe.name";
+inline constexpr Name probe_of = "inferscope.probe.of";
+inline constexpr Name probe_state = "inferscope.probe.state";
+inline constexpr Name stage_name = "inferscope.stage.name";
+inline constexpr Name drop_reason = "inferscope.stage.reason";
+inline constexpr Name counter_name = "inferscope.kernel.counter";
+
 }  // namespace inferscope::attribute

@@ -11,7 +11,7 @@
 #include "core/log.h"
 #include "interpret/inference_paths.h"
 #include "model/trace_json.h"
-#include "runtime/status_json.h"
+#include "runtime/status.h"
 
 namespace inferscope::runtime {
 namespace {
@@ -59,6 +59,11 @@ Result<std::vector<std::unique_ptr<exporters::Sink>>> make_sinks(const Config& c
       if (!logs) return logs.error();
       sinks.push_back(std::move(logs).value());
     }
+    if (!config.otlp.metrics_endpoint.empty()) {
+      auto metrics = exporters::make_otlp_metric_sink(config.otlp);
+      if (!metrics) return metrics.error();
+      sinks.push_back(std::move(metrics).value());
+    }
   }
   if (!config.jsonl.path.empty()) {
     auto sink = exporters::make_jsonl_sink(config.jsonl);
@@ -79,7 +84,7 @@ Status Agent::start() {
   auto source = source::LiveSource::open(live_options(config_));
   if (!source) return source.error();
   source_ = std::move(source).value();
-  started_ = source_->now();
+  started_ = metrics_told_ = source_->now();
   for (const auto& capability : source_->capabilities())
     if (!capability.problem.empty())
       log::write(capability.essential && !capability.active ? log::Level::error
@@ -146,8 +151,9 @@ void Agent::serve() {
       return text;
     }));
   });
-  api_.handle("/v1/status",
-              [this](const web::ApiRequest&) { return web::ApiReply{.body = ask([this] { return status_json(); })}; });
+  api_.handle("/v1/status", [this](const web::ApiRequest&) {
+    return web::ApiReply{.body = ask([this] { return to_json(status()); })};
+  });
 }
 
 /// What is on record, as JSON lines; what goes wrong as an answer 422 with its text.
@@ -194,7 +200,7 @@ web::ApiReply Agent::answer(std::function<Result<std::string>()> task) {
   return reply;
 }
 
-std::string Agent::status_json() {
+StatusView Agent::status() const {
   StatusView view{.uptime = source_->now() - started_,
                   .watched_processes = discovery_->watched(),
                   .traces = recent_.total(),
@@ -205,7 +211,14 @@ std::string Agent::status_json() {
                   .stages = pipeline_->stats()};
   view.stages.merge(responder_->stats());
   for (const auto& sink : sinks_) view.stages["export " + sink->name() + " (" + sink->unit() + ")"] = sink->stats();
-  return to_json(view);
+  return view;
+}
+
+void Agent::tell_metrics(Time now) {
+  metrics_told_ = now;
+  const auto metrics =
+      std::make_shared<const Metrics>(metrics_of(status(), to_ns(now) + source_->unix_minus_kernel_ns()));
+  for (const auto& sink : sinks_) sink->put(metrics);
 }
 
 std::string Agent::ask(std::function<std::string()> task) {
@@ -226,6 +239,7 @@ void Agent::one_turn() {
   gpu_.tick(now, [this](const GpuLibrary& library) { watch(library); });
   pipeline_->tick(source_->settled());
   responder_->tick(now);
+  if (elapsed(metrics_told_, now) >= config_.otlp.metrics_interval) tell_metrics(now);
   if (each_turn_) each_turn_();
   std::vector<std::packaged_task<std::string()>> tasks;
   {
@@ -298,6 +312,7 @@ void Agent::shut_down() {
   };
   responder_->shut_down(source_->now(), left());  // first: what was done to others must not outlast us
   pipeline_->finish(source_->now());
+  tell_metrics(source_->now());
   for (const auto& sink : sinks_) sink->shut_down(left());
 }
 

@@ -18,6 +18,7 @@
 #include "runtime/pipeline.h"
 #include "runtime/recent_traces.h"
 #include "runtime/responder.h"
+#include "runtime/status.h"
 #include "source/live/live_source.h"
 #include "web/api_server.h"
 
@@ -54,7 +55,8 @@ class Agent {
   std::string ask(std::function<std::string()> task);
   /// The same as an answer.
   web::ApiReply answer(std::function<Result<std::string>()> task);
-  [[nodiscard]] std::string status_json();
+  [[nodiscard]] StatusView status() const;
+  void tell_metrics(Time now);
 
   Config config_;
   std::unique_ptr<source::LiveSource> source_{};
@@ -69,6 +71,7 @@ class Agent {
   Emit<Event> tee_{};
   std::function<void()> each_turn_{};
   Time started_{};
+  Time metrics_told_{};  ///< last
 
   std::mutex tasks_mutex_{};
   std::vector<std::packaged_task<std::string()>> tasks_{};

@@ -7,6 +7,7 @@
 #include <charconv>
 #include <cstdlib>
 #include <system_error>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -90,6 +91,13 @@ void read_otlp(const YAML::Node& node, exporters::OtlpOptions& otlp) {
       node, "export.otlp",
       {{"endpoint", [&](const YAML::Node& n) { otlp.endpoint = read_text(n, "export.otlp.endpoint"); }},
        {"logs_endpoint", [&](const YAML::Node& n) { otlp.logs_endpoint = read_text(n, "export.otlp.logs_endpoint"); }},
+       {"metrics_endpoint",
+        [&](const YAML::Node& n) { otlp.metrics_endpoint = read_text(n, "export.otlp.metrics_endpoint"); }},
+       {"metrics_interval",
+        [&](const YAML::Node& n) {
+          otlp.metrics_interval =
+              read_duration(n, "export.otlp.metrics_interval", std::chrono::milliseconds(100), std::chrono::hours(1));
+        }},
        {"headers", [&](const YAML::Node& n) { read_texts(n, "export.otlp.headers", otlp.headers); }},
        {"timeout",
         [&](const YAML::Node& n) {
@@ -244,6 +252,24 @@ std::optional<std::string> first_of(const Environment& environment, std::initial
   return std::nullopt;
 }
 
+/// Leaves `value` alone where none of them is set.
+Status read_milliseconds(const Environment& environment, std::initializer_list<const char*> names,
+                         std::chrono::milliseconds least, std::chrono::milliseconds most, Duration& value) {
+  for (const char* name : names) {
+    const auto text = first_of(environment, {name});
+    if (!text) continue;
+    std::int64_t number = 0;
+    const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), number);
+    if (error != std::errc() || end != text->data() + text->size() || number < least.count() || number > most.count())
+      return Error{fmt::format("{} is '{}'", name, *text),
+                   fmt::format("give it a number of milliseconds, from {} to {}", least.count(), most.count()),
+                   Error::Kind::usage};
+    value = std::chrono::milliseconds(number);
+    break;
+  }
+  return success();
+}
+
 bool switched_off(const Environment& environment) {
   std::string disabled = environment("OTEL_SDK_DISABLED").value_or("");
   std::transform(disabled.begin(), disabled.end(), disabled.begin(),
@@ -254,6 +280,8 @@ bool switched_off(const Environment& environment) {
 /// The OpenTelemetry specification's environment variables, in place of the defaults.
 Status apply_environment(Config& config, const Environment& environment) {
   if (const auto own = first_of(environment, {"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"})) config.otlp.logs_endpoint = *own;
+  if (const auto own = first_of(environment, {"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"}))
+    config.otlp.metrics_endpoint = *own;
   if (const auto own = first_of(environment, {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"})) {
     config.otlp.endpoint = *own;
   } else if (auto base = first_of(environment, {"OTEL_EXPORTER_OTLP_ENDPOINT"})) {
@@ -266,14 +294,13 @@ Status apply_environment(Config& config, const Environment& environment) {
   if (const auto compression =
           first_of(environment, {"OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION"}))
     config.otlp.gzip = *compression == "gzip";
-  if (const auto timeout = first_of(environment, {"OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"})) {
-    std::int64_t milliseconds = 0;
-    const auto [end, error] = std::from_chars(timeout->data(), timeout->data() + timeout->size(), milliseconds);
-    if (error != std::errc() || end != timeout->data() + timeout->size() || milliseconds <= 0 || milliseconds > 600'000)
-      return Error{fmt::format("OTEL_EXPORTER_OTLP_TIMEOUT is '{}'", *timeout),
-                   "give it a number of milliseconds, at most 600000", Error::Kind::usage};
-    config.otlp.delivery.timeout = std::chrono::milliseconds(milliseconds);
-  }
+  using std::chrono::milliseconds;
+  for (const auto& status :
+       {read_milliseconds(environment, {"OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"},
+                          milliseconds(1), milliseconds(600'000), config.otlp.delivery.timeout),
+        read_milliseconds(environment, {"OTEL_METRIC_EXPORT_INTERVAL"}, milliseconds(100), milliseconds(3'600'000),
+                          config.otlp.metrics_interval)})
+    if (!status) return status;
   if (const auto attributes = environment("OTEL_RESOURCE_ATTRIBUTES"))
     config.otlp.resource_attributes = parse_pairs(*attributes);
   if (const auto name = config.otlp.resource_attributes.find("service.name");
@@ -315,12 +342,15 @@ Result<Config> load_config(const std::string& path, const Environment& environme
   if (!config) return config;
   if (switched_off(environment)) config->otlp_enabled = false;
   if (config->otlp_enabled && config->otlp.endpoint.empty()) config->otlp.endpoint = "http://localhost:4318/v1/traces";
-  // A collector takes both on one port; what is no such endpoint has to be told where logs go.
-  constexpr std::string_view traces = "/v1/traces";
-  if (config->otlp.logs_endpoint.empty() && config->otlp.endpoint.ends_with(traces))
-    config->otlp.logs_endpoint =
-        config->otlp.endpoint.substr(0, config->otlp.endpoint.size() - traces.size()) + "/v1/logs";
-  if (environment("OTEL_LOGS_EXPORTER") == "none") config->otlp.logs_endpoint.clear();
+  // A collector takes all signals on one port; what is no such endpoint has to be told where the others go.
+  for (const auto& [endpoint, signal, exporter] :
+       {std::tuple(&config->otlp.logs_endpoint, "/v1/logs", "OTEL_LOGS_EXPORTER"),
+        std::tuple(&config->otlp.metrics_endpoint, "/v1/metrics", "OTEL_METRICS_EXPORTER")}) {
+    constexpr std::string_view traces = "/v1/traces";
+    const std::string& base = config->otlp.endpoint;
+    if (endpoint->empty() && base.ends_with(traces)) *endpoint = base.substr(0, base.size() - traces.size()) + signal;
+    if (environment(exporter) == "none") endpoint->clear();
+  }
   return config;
 }
 

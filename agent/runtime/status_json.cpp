@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "runtime/status_json.h"
-
 #include <rapidjson/stringbuffer.h>
 #include <rapidjson/writer.h>
+
+#include "runtime/status.h"
 
 namespace inferscope::runtime {
 namespace {
@@ -14,8 +14,8 @@ void text(Writer& json, const char* key, std::string_view value) {
   json.String(value.data(), static_cast<rapidjson::SizeType>(value.size()));
 }
 
-void number(Writer& json, const char* key, std::uint64_t value) {
-  json.Key(key);
+void number(Writer& json, std::string_view key, std::uint64_t value) {
+  json.Key(key.data(), static_cast<rapidjson::SizeType>(key.size()));
   json.Uint64(value);
 }
 
@@ -31,35 +31,15 @@ void write_stage(Writer& json, const StageStats& stats) {
   number(json, "held", stats.held);
   json.Key("dropped");
   json.StartObject();
-  for (const auto& [reason, count] : stats.dropped) number(json, reason.c_str(), count);
+  for (const auto& [reason, count] : stats.dropped) number(json, reason, count);
   json.EndObject();
   json.EndObject();
 }
 
 void write_counters(Writer& json, const source::LiveCounters& counters) {
   json.StartObject();
-  number(json, "transfers", counters.transfers);
-  number(json, "transfers_passed", counters.transfers_passed);
-  number(json, "transfers_lost", counters.transfers_lost);
-  number(json, "transfers_without_connection", counters.transfers_without_connection);
-  number(json, "calls_full", counters.calls_full);
-  number(json, "controls_passed", counters.controls_passed);
-  number(json, "controls_lost", counters.controls_lost);
-  number(json, "targets_full", counters.targets_full);
-  number(json, "content_faults", counters.content_faults);
-  number(json, "uring_transfers", counters.uring_transfers);
-  number(json, "tls_unplaced", counters.tls_unplaced);
-  number(json, "details_passed", counters.details_passed);
-  number(json, "details_lost", counters.details_lost);
-  number(json, "runs_held", counters.runs_held);
-  number(json, "threads_full", counters.threads_full);
-  number(json, "reclaims_short", counters.reclaims_short);
-  number(json, "reclaims_full", counters.reclaims_full);
-  number(json, "disks_full", counters.disks_full);
-  number(json, "gpu_threads_full", counters.gpu_threads_full);
-  number(json, "gpu_memory_full", counters.gpu_memory_full);
-  number(json, "gpu_jobs_full", counters.gpu_jobs_full);
-  number(json, "records_refused", counters.records_refused);
+  source::for_each_counter(counters,
+                           [&json](std::string_view name, std::uint64_t value) { number(json, name, value); });
   json.EndObject();
 }
 

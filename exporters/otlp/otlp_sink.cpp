@@ -10,9 +10,11 @@
 #include "core/log.h"
 #include "exporters/http/http_delivery.h"
 #include "exporters/otlp/otlp_logs.h"
+#include "exporters/otlp/otlp_metrics.h"
 #include "exporters/otlp/otlp_spans.h"
 #include "exporters/worker.h"
 #include "opentelemetry/proto/collector/logs/v1/logs_service.pb.h"
+#include "opentelemetry/proto/collector/metrics/v1/metrics_service.pb.h"
 #include "opentelemetry/proto/collector/trace/v1/trace_service.pb.h"
 
 namespace inferscope::exporters {
@@ -49,8 +51,13 @@ void read_answer(const Record*, const std::string& body) {
   if (answer.ParseFromString(body))
     tell_rejected(answer.partial_success().rejected_log_records(), answer.partial_success().error_message());
 }
+void read_answer(const Metrics*, const std::string& body) {
+  collector::metrics::v1::ExportMetricsServiceResponse answer;
+  if (answer.ParseFromString(body))
+    tell_rejected(answer.partial_success().rejected_data_points(), answer.partial_success().error_message());
+}
 
-/// One signal: traces or logs.
+/// One signal: traces, logs or metrics.
 template <class T>
 class OtlpSink : public Sink {
  public:
@@ -110,6 +117,14 @@ class LogSink : public OtlpSink<Record> {
   [[nodiscard]] std::string unit() const override { return "records"; }
 };
 
+class MetricSink : public OtlpSink<Metrics> {
+ public:
+  using OtlpSink::OtlpSink;
+  using Sink::put;
+  void put(const std::shared_ptr<const Metrics>& metrics) override { take(metrics); }
+  [[nodiscard]] std::string unit() const override { return "metrics"; }
+};
+
 Result<std::unique_ptr<HttpPoster>> poster_for(const std::string& url, const OtlpOptions& options) {
   auto headers = options.headers;
   headers["Content-Type"] = "application/x-protobuf";
@@ -118,20 +133,26 @@ Result<std::unique_ptr<HttpPoster>> poster_for(const std::string& url, const Otl
   return HttpPoster::create(url, std::move(headers));
 }
 
+template <class T, class Encode>
+Result<std::unique_ptr<Sink>> make_sink(const char* name, const char* what, const std::string& url,
+                                        const OtlpOptions& options, Encode encode) {
+  auto poster = poster_for(url, options);
+  if (!poster) return poster.error();
+  return std::unique_ptr<Sink>(std::make_unique<T>(name, what, url, options, encode, std::move(poster).value()));
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Sink>> make_otlp_sink(const OtlpOptions& options) {
-  auto poster = poster_for(options.endpoint, options);
-  if (!poster) return poster.error();
-  return std::unique_ptr<Sink>(std::make_unique<TraceSink>("otlp", "traces", options.endpoint, options, encode_spans,
-                                                           std::move(poster).value()));
+  return make_sink<TraceSink>("otlp", "traces", options.endpoint, options, encode_spans);
 }
 
 Result<std::unique_ptr<Sink>> make_otlp_log_sink(const OtlpOptions& options) {
-  auto poster = poster_for(options.logs_endpoint, options);
-  if (!poster) return poster.error();
-  return std::unique_ptr<Sink>(std::make_unique<LogSink>("otlp logs", "findings", options.logs_endpoint, options,
-                                                         encode_logs, std::move(poster).value()));
+  return make_sink<LogSink>("otlp logs", "findings", options.logs_endpoint, options, encode_logs);
+}
+
+Result<std::unique_ptr<Sink>> make_otlp_metric_sink(const OtlpOptions& options) {
+  return make_sink<MetricSink>("otlp metrics", "metrics", options.metrics_endpoint, options, encode_metrics);
 }
 
 }  // namespace inferscope::exporters

@@ -14,8 +14,10 @@
 namespace inferscope::exporters {
 
 struct OtlpOptions {
-  std::string endpoint{};                        ///< full URL, for example http://localhost:4318/v1/traces
-  std::string logs_endpoint{};                   ///< the same for findings, decisions and effects; empty: not sent
+  std::string endpoint{};          ///< full URL, for example http://localhost:4318/v1/traces
+  std::string logs_endpoint{};     ///< the same for findings, decisions and effects; empty: not sent
+  std::string metrics_endpoint{};  ///< the same for what the agent tells of itself
+  Duration metrics_interval = std::chrono::seconds(60);
   std::map<std::string, std::string> headers{};  ///< sent with each request
   bool gzip = false;
   std::size_t queue_traces = 4096;  ///< more are dropped and counted
@@ -30,5 +32,7 @@ struct OtlpOptions {
 Result<std::unique_ptr<Sink>> make_otlp_sink(const OtlpOptions& options);
 /// The same for records, as OTLP logs.
 Result<std::unique_ptr<Sink>> make_otlp_log_sink(const OtlpOptions& options);
+/// The same for metrics.
+Result<std::unique_ptr<Sink>> make_otlp_metric_sink(const OtlpOptions& options);
 
 }  // namespace inferscope::exporters

@@ -25,7 +25,13 @@ from http_client import Client  # noqa: E402
 
 WORK = re.compile(r" (?P<api>\w+): (?P<launches>\d+) launches, (?P<graphs>\d+) graphs, (?P<copies>\d+) copies of "
                   r"(?P<bytes>\d+) bytes, \d+ collectives in (?P<ms>[\d.]+) ms, waited (?P<waited>[\d.]+) ms")
-CLIENT_PARTS = ("eager", "graphs", "copies", "memory", "out_of_memory", "triton", "cupy", "illegal_address")
+MEMORY = re.compile(r" has (?P<bytes>\d+) bytes of GPU memory \(CUDA\)")
+CLIENT_PARTS = ("eager", "graphs", "copies", "memory", "out_of_memory", "triton", "cupy", "nccl", "illegal_address")
+# What is told of a part, and what that is called in the program's own account of it.
+COUNTED = {"eager": {"launches": "kernels"}, "triton": {"launches": "kernels"}, "cupy": {"launches": "kernels"},
+           "graphs": {"graphs": "graphs", "launches": "launches"},
+           "copies": {"copies": "copies", "bytes": "copied_bytes"}, "nccl": {"collectives": "collectives"}}
+FAILURES = {"out_of_memory": "out of memory (2)", "illegal_address": "illegal address (700)"}
 STREAMS, REQUESTS = 4, 16
 PROMPTS = (8, 60, 400, 1500)  # words, which are tokens
 problems = []
@@ -87,16 +93,35 @@ class Recorded:
         return run_cli("replay", "--events", self.recording, seconds=120).stdout.splitlines()
 
 
+def compare_part(truth, lines):
+    """A part's own account with what was told between its begin and its end."""
+    part = truth["part"]
+    mine = [line for line in lines if truth["begin"] <= float(line.split()[0]) * 1e9 <= truth["end"] + 1e9]
+    work = [match.groupdict() for match in map(WORK.search, mine) if match]
+    for seen, really in COUNTED.get(part, {}).items():
+        told = sum(int(one[seen]) for one in work)
+        check(told == truth[really], f"{part}: {told} {seen}, really {truth[really]}")
+    if "waits" in truth:
+        check(len(work) >= truth["waits"], f"{part}: {len(work)} waits, really {truth['waits']}")
+    if part in FAILURES:
+        check(any(FAILURES[part] in line for line in mine), f"{part}: a failure is told, {FAILURES[part]}")
+    if part == "memory":
+        told = [int(match["bytes"]) for match in map(MEMORY.search, mine) if match]
+        held = max(told) - told[-1]
+        check(held == truth["held_bytes"], f"memory: {held} bytes were held, really {truth['held_bytes']}")
+
+
 def client(options):
     recorded = Recorded(options)
     truths = [recorded.ask(part) for part in CLIENT_PARTS]
     lines = recorded.end()
     (options.out / "torch_client.events").write_text("\n".join(lines) + "\n")
     (options.out / "torch_client.truths").write_text("\n".join(json.dumps(truth) for truth in truths) + "\n")
+    print(recorded.recorder.log()[-3000:])
     for truth in truths:
         print("  " + json.dumps(truth))
-    print(recorded.recorder.log()[-3000:])
-    print("\n".join(lines[:5]))
+        if "skipped" not in truth:
+            compare_part(truth, lines)
 
 
 class Load(threading.Thread):

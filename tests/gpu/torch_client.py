@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Lets PyTorch, Triton and CuPy work on a GPU, part by part, and tells what each part really did. Prints "ready" once it
-has its context, and does a part for each line that it reads: eager graphs copies memory out_of_memory triton cupy
+has its context, and does a part for each line that it reads: eager graphs copies memory out_of_memory triton cupy nccl
 illegal_address (the last: the context is lost). For each, a line of JSON: when it was, and what the GPU did, by
 NVIDIA's own tracing interface (CUPTI, through PyTorch's profiler)."""
 import json
 import sys
+import tempfile
 import time
 
 import torch
@@ -28,7 +29,7 @@ def graphs():
     for _ in range(STEPS):
         graph.replay()
         torch.cuda.current_stream().synchronize()
-    return {"waits": STEPS, "graphs": STEPS}
+    return {"waits": STEPS, "graphs": STEPS, "launches": 0}
 
 
 def copies():
@@ -67,6 +68,15 @@ def illegal_address():
     except cupy.cuda.runtime.CUDARuntimeError as error:
         return {"failed": str(error)}
     return {"failed": False}
+
+
+def nccl():
+    """In a group of one, which NCCL is asked for all the same."""
+    for _ in range(STEPS):
+        torch.distributed.all_reduce(sums)
+        torch.distributed.all_gather_into_tensor(gathered, sums)
+        torch.cuda.synchronize()
+    return {"waits": STEPS, "collectives": 2 * STEPS}
 
 
 def triton_kernel():
@@ -115,6 +125,7 @@ with torch.cuda.graph(graph):
     replayed = weights
     for _ in range(MULTIPLICATIONS):
         replayed = (replayed @ weights).relu_()
+gathered = torch.empty_like(weights)
 PARTS = {"eager": eager, "graphs": graphs, "copies": copies, "memory": memory, "out_of_memory": out_of_memory}
 try:
     from triton_add import triton_add
@@ -130,6 +141,11 @@ try:
     cupy_kernel()
 except ImportError:
     pass
+if torch.distributed.is_nccl_available():
+    with tempfile.TemporaryDirectory() as folder:
+        torch.distributed.init_process_group("nccl", f"file://{folder}/store", rank=0, world_size=1)
+        nccl()
+    PARTS["nccl"] = nccl
 traced(eager)  # the first use of CUPTI takes seconds
 print("ready", flush=True)
 for line in sys.stdin:

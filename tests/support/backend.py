@@ -12,6 +12,7 @@ class Backend:
     def __init__(self, port=0):
         self.posts = []  # of traces: (time, path, headers, status, body)
         self.logs = []  # bodies of logs; always taken
+        self.metrics = []  # likewise
         self.answers = []  # statuses of the next answers to traces; then 200
         self.retry_after = None
         self.hold = threading.Event()  # no answer before it is set
@@ -31,6 +32,8 @@ class Backend:
                 status = 200
                 if self.path.endswith("/v1/logs"):
                     backend.logs.append(body)
+                elif self.path.endswith("/v1/metrics"):
+                    backend.metrics.append(body)
                 else:
                     status = backend.answers.pop(0) if backend.answers else 200
                     backend.posts.append((time.monotonic(), self.path, dict(self.headers), status, body))
@@ -60,5 +63,8 @@ class Backend:
     def log_records(self):
         return [record for body in list(self.logs) for record in protobuf.log_records(body)]
 
+    def points(self):
+        return [point for body in list(self.metrics) for point in protobuf.points(body)]
+
     def bytes(self):
-        return b"".join([body for *_, body in list(self.posts)] + list(self.logs))
+        return b"".join([body for *_, body in list(self.posts)] + list(self.logs) + list(self.metrics))

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Protobuf's wire format, read without any generated code, and OTLP's messages by their published field numbers
-(opentelemetry/proto/{trace/v1/trace,logs/v1/logs,common/v1/common,resource/v1/resource}.proto)."""
+(opentelemetry/proto/{trace/v1/trace,logs/v1/logs,metrics/v1/metrics,common/v1/common,resource/v1/resource}.proto)."""
 import struct
 
 
@@ -84,6 +84,21 @@ def _log_record(data, resource, scope):
     }
 
 
+def _points(data, resource, scope):
+    metric = fields(data)
+    kind, (body,) = next((name, metric[number]) for number, name in ((5, "gauge"), (7, "sum")) if number in metric)
+    body, told = fields(body), []
+    for point in map(fields, body.get(1, [])):
+        (value,) = struct.unpack("<d", point[4][0]) if 4 in point else struct.unpack("<q", point[6][0])
+        told.append({
+            "name": metric[1][0].decode(), "unit": metric[3][0].decode(), "kind": kind, "value": value,
+            "begin": struct.unpack("<Q", point[2][0])[0] if 2 in point else None,
+            "time": struct.unpack("<Q", point[3][0])[0], "attributes": _attributes(point.get(7, [])),
+            "cumulative": body.get(2) == [2], "monotonic": body.get(3) == [1], "resource": resource, "scope": scope,
+        })
+    return told
+
+
 def _items(data, read):
     """Export requests of all signals are made alike: groups with a resource, of groups with a scope, of items."""
     found = []
@@ -100,6 +115,11 @@ def _items(data, read):
 def spans(data):
     """All spans of an ExportTraceServiceRequest."""
     return _items(data, _span)
+
+
+def points(data):
+    """All points of an ExportMetricsServiceRequest."""
+    return [point for metric in _items(data, _points) for point in metric]
 
 
 def log_records(data):

@@ -5,6 +5,7 @@ import json
 import pathlib
 import re
 import sys
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import fixtures
@@ -96,6 +97,42 @@ class OtlpTest(SystemTest):
         self.assertEqual(sorted((span["name"], span["status"]) for span in spans),
                          [("GET", 0), ("POST", 2), ("chat", 2)])
         self.assertTrue(all(span["attributes"]["error.type"] for span in spans if span["status"] == 2))
+
+    def test_metrics(self):
+        """What the agent tells of itself, at each interval and at its end."""
+        backend = self.backend()
+        agent = self.start("metrics", {"endpoint": backend.url + "/v1/traces", "metrics_interval": "200ms"})
+        wait_until(lambda: backend.metrics, agent.log)
+        agent.trace_of(self.chat(stream=True, max_tokens=50))
+        wait_until(lambda: backend.spans(), agent.log)
+        before = len(backend.metrics)
+        wait_until(lambda: len(backend.metrics) >= before + 2, agent.log)
+        agent.stop()
+        points = backend.points()
+        last = max(point["time"] for point in points)
+        self.assertGreater(last, time.time_ns() - 30e9)
+
+        def told(name, **attributes):
+            """Its values in order of time, each at another one."""
+            wanted = {f"inferscope.{key}".replace("__", "."): value for key, value in attributes.items()}
+            found = [point for point in points if point["name"] == name and wanted.items() <= point["attributes"].items()]
+            self.assertEqual(len({point["time"] for point in found}), len(found), found)
+            self.assertIn(last, {point["time"] for point in found}, f"{name} is in the last ones, too")
+            return found
+
+        for of, state, value in (("gpus", "full", 1), ("gpus", "off", 0), ("threads", "on", 1), ("threads", "off", 0)):
+            levels = told("inferscope.probe.level", probe__of=of, probe__state=state)
+            self.assertEqual(levels[-1]["value"], value, levels[-1])
+            self.assertEqual(levels[-1]["attributes"]["process.pid"], self.server.pid)
+        self.assertEqual({point["value"] >= 0.01 for point in told("inferscope.probe.budget")}, {True})
+        self.assertGreater(max(point["value"] for point in told("inferscope.probe.cost", probe__of="sockets")), 0)
+        transfers = told("inferscope.kernel.count", kernel__counter="transfers")
+        self.assertEqual([point["value"] for point in transfers], sorted(point["value"] for point in transfers))
+        self.assertGreater(transfers[-1]["value"], transfers[0]["value"])
+        self.assertTrue(transfers[-1]["cumulative"] and transfers[-1]["monotonic"])
+        self.assertLess(transfers[-1]["begin"], transfers[0]["time"])
+        self.assertEqual(told("inferscope.stage.out", stage__name="export otlp (traces)")[-1]["value"], 1)
+        self.assertEqual(told("inferscope.processes")[-1]["value"], 1)
 
     def test_environment_and_gzip(self):
         backend = self.backend()

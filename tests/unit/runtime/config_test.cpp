@@ -330,14 +330,32 @@ TEST(ConfigEnvironment, SwitchesOff) {
   EXPECT_TRUE(loaded(yaml, {{"OTEL_TRACES_EXPORTER", "otlp"}}).otlp_enabled);
 }
 
-TEST(ConfigEnvironment, BadTimeoutIsTold) {
-  for (const char* timeout : {"10s", "0", "-5", "99999999999", "x"}) {
-    const auto config = load_config("", [timeout](const char* name) {
-      return std::string(name) == "OTEL_EXPORTER_OTLP_TIMEOUT" ? std::optional<std::string>(timeout) : std::nullopt;
-    });
-    ASSERT_FALSE(config) << timeout;
-    EXPECT_EQ(config.error().kind, Error::Kind::usage);
-  }
+TEST(ConfigEnvironment, OtherSignalsGoBesideTheTraces) {
+  const Config beside =
+      loaded("", {{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318"}, {"OTEL_METRIC_EXPORT_INTERVAL", "1500"}});
+  EXPECT_EQ(beside.otlp.logs_endpoint, "http://collector:4318/v1/logs");
+  EXPECT_EQ(beside.otlp.metrics_endpoint, "http://collector:4318/v1/metrics");
+  EXPECT_EQ(beside.otlp.metrics_interval, milliseconds(1500));
+  const Config elsewhere = loaded("export: {otlp: {endpoint: 'http://a/custom', metrics_interval: 5s}}",
+                                  {{"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "http://b/metrics"}});
+  EXPECT_EQ(elsewhere.otlp.logs_endpoint, "") << "nobody says where";
+  EXPECT_EQ(elsewhere.otlp.metrics_endpoint, "http://b/metrics");
+  EXPECT_EQ(elsewhere.otlp.metrics_interval, std::chrono::seconds(5));
+  const Config none = loaded("export: {otlp: {metrics_endpoint: 'http://a/v1/metrics'}}",
+                             {{"OTEL_METRICS_EXPORTER", "none"}, {"OTEL_LOGS_EXPORTER", "none"}});
+  EXPECT_EQ(none.otlp.logs_endpoint + none.otlp.metrics_endpoint, "");
+}
+
+TEST(ConfigEnvironment, BadTimesAreTold) {
+  for (const char* variable : {"OTEL_EXPORTER_OTLP_TIMEOUT", "OTEL_METRIC_EXPORT_INTERVAL"})
+    for (const char* time : {"10s", "0", "-5", "99999999999", "x"}) {
+      const auto config = load_config("", [variable, time](const char* name) {
+        return std::string(name) == variable ? std::optional<std::string>(time) : std::nullopt;
+      });
+      ASSERT_FALSE(config) << variable << ' ' << time;
+      EXPECT_EQ(config.error().kind, Error::Kind::usage);
+      EXPECT_NE(config.error().text().find(variable), std::string::npos) << config.error().text();
+    }
 }
 
 }  // namespace

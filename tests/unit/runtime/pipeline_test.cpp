@@ -7,7 +7,7 @@
 #include <set>
 
 #include "model/trace_json.h"
-#include "runtime/status_json.h"
+#include "runtime/status.h"
 #include "tests/support/script.h"
 #include "tests/support/zmtp_frames.h"
 

@@ -7,6 +7,7 @@
 
 #include "core/stage_stats.h"
 #include "core/time.h"
+#include "model/metric.h"
 #include "source/live/live_source.h"
 
 namespace inferscope::runtime {
@@ -24,5 +25,7 @@ struct StatusView {
 };
 
 std::string to_json(const StatusView& view);
+/// The same as metrics, at a time.
+Metrics metrics_of(const StatusView& view, std::int64_t unix_ns);
 
 }  // namespace inferscope::runtime
