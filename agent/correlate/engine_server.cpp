@@ -188,6 +188,10 @@ bool EngineServer::begins_turn(const Work& work, Time time) const {
   const Duration length =
       usual ? from_seconds(*usual) : elapsed(turn_end().value_or(works_.front().begin), marks_.front().sent);
   if (since > std::max(usual ? Duration::zero() : gap_between_turns, scaled(length, 0.5))) return true;
+  // Who came while the turn was under way gets its first token in a later one, which may take much less.
+  if (since > std::max(least_gap, scaled(length, 0.1)) && !work.first && work.open_mark == 0 && standing().busy &&
+      elapsed(*turn_end(), *work.ready) > scaled(length, 0.25))
+    return true;
   return work.open_mark != 0 &&
          since > std::max(least_gap, usual ? scaled(from_seconds(*usual), 0.25) : Duration::zero());
 }

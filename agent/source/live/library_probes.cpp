@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <ranges>
 
 #include "bpf/abi/wire_gpu.h"
 
@@ -135,7 +136,8 @@ ProbeSet probes_of(const TlsLibrary& library) {
 ProbeSet probes_of(const GpuLibrary& library, ProbePart part) {
   ProbeSet set{library.pid, library.name, library.path, part, {}};
   const auto each = [&](const auto& add) {
-    for (const GpuProbe& probe : library.probes)
+    // What is hit most is first in the table, and so the last to be put in and the first to be taken out.
+    for (const GpuProbe& probe : library.probes | std::views::reverse)
       if (part_of(probe.function) == part && (has_cookies() || needs_no_number(probe, library)))
         add(probe, [number = gpu_number(probe, library)](std::int64_t stack, wire_hit hit) {
           return number | static_cast<std::uint64_t>(hit) << WIRE_GPU_HIT_SHIFT |

@@ -166,6 +166,30 @@ TEST(EngineSteps, WhoComesInATurnWaitsForItsEnd) {
   EXPECT_EQ(total_of(two.second), 58ms);
 }
 
+TEST(EngineSteps, WhoComesInALongTurnMayHaveAShortOneNext) {
+  Script script;
+  script.first_turn();
+  constexpr double last = 620, came = 635, end = 680;
+  for (double begin = 20; begin < end; begin += 60) {
+    if (begin == last) {
+      script.request(2, came, came + 1);
+      script.run(Script::sender(2), came - 10, came, came + 2);
+    }
+    script.loop_went_on(begin, begin + 60);
+    script.token(1, begin + 0.2, begin + 60);
+  }
+  (void)script.close(1, end + 0.5);
+  script.loop_went_on(end, end + 15);
+  script.token(2, came + 2, end + 15);
+  script.loop_went_on(end + 15, end + 75);
+  script.token(2, end + 15.2, end + 75);
+  const Explanation told = script.close(2, end + 76);
+  EXPECT_EQ(told.started, Script::at(end));
+  EXPECT_EQ(told.first_token, Script::at(end + 15));
+  EXPECT_NEAR(time_of(told, TimeKind::prefill), 15, 1e-6);
+  EXPECT_NEAR(time_of(told, TimeKind::queue), 43, 1e-6);
+}
+
 TEST(EngineSteps, WhoDecodesBesideALongPromptWaitsForIt) {
   const Two two(10, 1000);
   // From 20 to 40.15 there was one token of the first and the second one's prompt.
