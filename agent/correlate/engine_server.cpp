@@ -21,10 +21,10 @@ constexpr Duration keep_facts = std::chrono::minutes(10);
 constexpr std::size_t samples_kept = 4096;
 constexpr std::size_t wakes_kept = 4096;
 constexpr std::size_t turn_ends_kept = 1024;
-/// What is looked for at once in a turn of which the GPU's usual times are known.
-constexpr double telling_factor = 2;
+/// What is looked for at once in a turn of which the GPU's usual times are known. More than double: a token that its
+/// server holds back, since it is half a character, makes two turns look like one.
+constexpr double telling_factor = 2.25;
 constexpr Duration telling_excess = milliseconds(5);
-constexpr std::uint64_t learnt_one_of = 32;
 /// Prompts are worked on in chunks of at least so many tokens.
 constexpr std::uint64_t least_chunk = 1024;
 constexpr std::uint64_t turns_of_grace = 3;
@@ -184,14 +184,12 @@ bool EngineServer::begins_turn(const Work& work, Time time) const {
   // The next one may be that of a single request, which may take much less.
   auto usual = turn_time_.value();
   if (usual) usual = std::min(*usual, decode_time_.value(1).value_or(*usual));
-  // While it is not known what is usual, what this one took at most tells.
-  const Duration length =
-      usual ? from_seconds(*usual) : elapsed(turn_end().value_or(works_.front().begin), marks_.front().sent);
+  // While it is not known what is usual, what this one took at most tells; and for one that is in it, and whose token
+  // may just be made after those of others.
+  const Duration open = elapsed(turn_end().value_or(works_.front().begin), marks_.front().sent);
+  Duration length = usual ? from_seconds(*usual) : open;
+  if (work.first && work.open_mark == 0) length = std::max(length, open);
   if (since > std::max(usual ? Duration::zero() : gap_between_turns, scaled(length, 0.5))) return true;
-  // Who came while the turn was under way gets its first token in a later one, which may take much less.
-  if (since > std::max(least_gap, scaled(length, 0.1)) && !work.first && work.open_mark == 0 && standing().busy &&
-      elapsed(*turn_end(), *work.ready) > scaled(length, 0.25))
-    return true;
   return work.open_mark != 0 &&
          since > std::max(least_gap, usual ? scaled(from_seconds(*usual), 0.25) : Duration::zero());
 }
@@ -384,7 +382,47 @@ void EngineServer::judge_gpu(Turn& turn, const GpuLog::Use& gpu) const {
   }
 }
 
+/// Who came while the turn was under way gets its first token in the next one, which may be much shorter, so that only
+/// the time between their tokens tells them apart. Takes the next one's marks out.
+std::vector<EngineServer::Mark> EngineServer::take_later_marks() {
+  if (!standing().busy) return {};
+  const auto came_meanwhile = [this](const Mark& mark) {
+    const Work* work = find(mark.key);
+    return mark.roused && !mark.made_before && work && !work->first && *work->ready > *turn_end();
+  };
+  std::optional<Time> end;  // of the others
+  for (const Mark& mark : marks_)
+    if (!mark.made_before && !came_meanwhile(mark)) end = std::max(end.value_or(made(mark)), made(mark));
+  if (!end) return {};
+  const Duration apart = std::clamp(scaled(elapsed(*turn_end(), *end), 0.1), least_gap, gap_between_turns);
+  const auto later = std::stable_partition(marks_.begin(), marks_.end(), [&](const Mark& mark) {
+    return !came_meanwhile(mark) || elapsed(*end, made(mark)) <= apart;
+  });
+  std::vector<Mark> taken(std::make_move_iterator(later), std::make_move_iterator(marks_.end()));
+  marks_.erase(later, marks_.end());
+  for (const Mark& mark : taken) {
+    Work& work = *find(mark.key);
+    if (!work.started) {
+      hand_over(work);
+      work.started = *end;
+    }
+    work.open_mark = 0;
+  }
+  for (std::size_t i = 0; i < marks_.size(); ++i)
+    if (Work* work = find(marks_[i].key)) work->open_mark = i + 1;
+  return taken;
+}
+
 void EngineServer::close_turn() {
+  std::vector<Mark> later = take_later_marks();
+  close_turn_of_marks();
+  if (later.empty()) return;
+  marks_ = std::move(later);
+  for (std::size_t i = 0; i < marks_.size(); ++i) find(marks_[i].key)->open_mark = i + 1;
+  close_turn_of_marks();
+}
+
+void EngineServer::close_turn_of_marks() {
   const auto end = last_mark();
   if (end) {
     Standing before = standing();
@@ -459,9 +497,10 @@ void EngineServer::learn(const Turn& turn) {
   turn_time_.add(length);
   const std::size_t members = turn.step.members;
   const double wait = to_seconds(turn.gpu_wait);
-  // What is out of the ordinary becomes usual only if it stays for long.
+  // What is out of the ordinary becomes usual only if it stays for long, and so does what comes in between.
   const bool extraordinary = turn.gpu_stall > Duration::zero() || turn.launch_gap > Duration::zero();
-  if (extraordinary && ++extraordinary_ % learnt_one_of != 0) return;
+  ordinary_ = extraordinary ? 0 : ordinary_ + 1;
+  if (ordinary_ < ordinary_again && ++passed_over_ % learnt_one_of != 0) return;
   GpuUsual& usual = by_waits() ? gpu_usual_by_waits_ : gpu_usual_;
   if (turn.step.kind == EngineStep::Kind::decode) {
     decode_time_.add(members, length);

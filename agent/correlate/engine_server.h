@@ -157,7 +157,9 @@ class EngineServer {
   void mark(Work& work, Tid tid, Time time);
   void refine(const ThreadRun& run);
   void vote(Tid sender, Tid waker);
+  std::vector<Mark> take_later_marks();
   void close_turn();
+  void close_turn_of_marks();
   void share_out(const Turn& turn);
   void learn(const Turn& turn);
 
@@ -210,7 +212,10 @@ class EngineServer {
   std::deque<std::pair<Time, Duration>> throttled_{};
   std::optional<std::size_t> places_{};  ///< in the batch, once it is known that there are no more
 
-  std::uint64_t extraordinary_ = 0;  ///< turns
+  static constexpr std::uint64_t ordinary_again = 8;
+  static constexpr std::uint64_t learnt_one_of = 32;
+  std::uint64_t ordinary_ = ordinary_again;  ///< turns in a row
+  std::uint64_t passed_over_ = 0;            ///< turns that told nothing of what is usual
   Usual turn_time_{};
   UsualTurn decode_time_{};
   GpuUsual gpu_usual_{};

@@ -46,7 +46,7 @@ def ask(cause, agent, request):
 
 def trials(name, options, folder):
     cause = CAUSES[name](folder)
-    config = {"overhead": {"budget": options.budget}} if options.budget else cause.config
+    config = {"overhead": {"budget": options.budget}} if options.budget else {}
     agent = Agent(folder, {**watch_only(cause.server), **config}, name=f"agent-{name}")
     cause.wait_watching(agent)
     pin(agent.pid, OTHER_PROCESSOR)
@@ -83,7 +83,7 @@ def main():
     parser.add_argument("causes", nargs="*", default=list(CAUSES), help=f"of {' '.join(CAUSES)}; default: all")
     parser.add_argument("--trials", type=int, default=100, help="of each cause")
     parser.add_argument("--learn", type=float, default=20, help="seconds of load before the first")
-    parser.add_argument("--budget", type=float, help="overhead.budget of the agent; default: each cause's own")
+    parser.add_argument("--budget", type=float, help="overhead.budget of the agent; default: its own")
     parser.add_argument("--out", required=True, type=pathlib.Path, help="where every trial goes, as JSON")
     options = parser.parse_args()
     results = {}

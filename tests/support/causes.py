@@ -40,7 +40,6 @@ class Cause:
     options = ()
     niceness = -10  # so that others on this host take it little of its processor
     load = ("--streams", 2, "--tokens", 60)  # of load.py, beside it
-    config = {}  # of the agent
 
     def __init__(self, folder):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="cause-", dir=folder))
@@ -252,7 +251,7 @@ class OnGpu(Cause):
     setting = ("", 0, 0)  # its name, and its value in trouble and else
 
     def start(self):
-        environment, log = simulated_gpu()
+        environment, log = simulated_gpu(kernel_us=50)  # so that a token takes about as long as a real one's
         self.control = log.with_name("control")
         return LlamaServer(self.folder, self.model, options=self.options, environment=environment)
 
@@ -275,15 +274,13 @@ class OnGpu(Cause):
 
 
 class GpuStall(OnGpu):
-    """Whoever waits for the GPU waits a millisecond longer, many times for a token."""
+    """Whoever waits for the GPU waits three milliseconds longer, several times for a token."""
     kinds = ("gpu_stall",)
-    setting = ("stall_ms", 1, 0)
+    setting = ("stall_ms", 3, 0)
 
 
 class LaunchGap(OnGpu):
     """The host hands over each kernel late."""
-    # It waits 4,000 times a second for a GPU that takes no time, which is just more than is seen by default.
-    config = {"overhead": {"budget": 0.03}}
     kinds = ("launch_gap",)
     setting = ("gap_us", 100, 0)
 

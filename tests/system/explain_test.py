@@ -60,7 +60,7 @@ class CauseTest(SystemTest):
     def assert_named(self, name):
         cause = CAUSES[name](self.folder)
         try:
-            agent = Agent(self.folder, cause.config, name=name)
+            agent = Agent(self.folder, name=name)
             cause.wait_watching(agent)
             for _ in range(3):
                 cause.request("babe cidu lofa", max_tokens=20)  # what is usual

@@ -166,10 +166,11 @@ TEST(EngineSteps, WhoComesInATurnWaitsForItsEnd) {
   EXPECT_EQ(total_of(two.second), 58ms);
 }
 
-TEST(EngineSteps, WhoComesInALongTurnMayHaveAShortOneNext) {
+/// Somebody comes in a turn of 60 ms that is another's last one, and has one of 15 ms then, and one of 60.
+Explanation in_a_short_turn(double came, double length) {
   Script script;
   script.first_turn();
-  constexpr double last = 620, came = 635, end = 680;
+  constexpr double last = 620, end = 680;
   for (double begin = 20; begin < end; begin += 60) {
     if (begin == last) {
       script.request(2, came, came + 1);
@@ -179,15 +180,29 @@ TEST(EngineSteps, WhoComesInALongTurnMayHaveAShortOneNext) {
     script.token(1, begin + 0.2, begin + 60);
   }
   (void)script.close(1, end + 0.5);
-  script.loop_went_on(end, end + 15);
-  script.token(2, came + 2, end + 15);
-  script.loop_went_on(end + 15, end + 75);
-  script.token(2, end + 15.2, end + 75);
-  const Explanation told = script.close(2, end + 76);
-  EXPECT_EQ(told.started, Script::at(end));
-  EXPECT_EQ(told.first_token, Script::at(end + 15));
-  EXPECT_NEAR(time_of(told, TimeKind::prefill), 15, 1e-6);
-  EXPECT_NEAR(time_of(told, TimeKind::queue), 43, 1e-6);
+  script.loop_went_on(end, end + length);
+  script.token(2, came + 2, end + length);
+  script.loop_went_on(end + length, end + length + 60);
+  script.token(2, end + length + 0.2, end + length + 60);
+  return script.close(2, end + length + 61);
+}
+
+TEST(EngineSteps, WhoComesInALongTurnMayHaveAShortOneNext) {
+  for (const double came : {621.0, 635.0, 677.0}) {
+    const Explanation told = in_a_short_turn(came, 15);
+    EXPECT_EQ(told.started, Script::at(680)) << came;
+    EXPECT_EQ(told.first_token, Script::at(695)) << came;
+    EXPECT_NEAR(time_of(told, TimeKind::prefill), 15, 1e-6) << came;
+    EXPECT_NEAR(time_of(told, TimeKind::queue), 678 - came, 1e-6) << came;
+    EXPECT_EQ(told.steps_total, 2U) << came;
+  }
+}
+
+TEST(EngineSteps, TokensOfOneTurnAreMadeAtAboutTheSameTime) {
+  const Explanation told = in_a_short_turn(621, 3);
+  EXPECT_EQ(told.first_token, Script::at(683));
+  EXPECT_EQ(told.steps_total, 2U);
+  EXPECT_NEAR(time_of(told, TimeKind::prefill), 60, 1e-6) << "it may have been in the turn that began just before";
 }
 
 TEST(EngineSteps, WhoDecodesBesideALongPromptWaitsForIt) {
@@ -338,6 +353,43 @@ TEST(EngineSteps, AGpuThatTakesLongerThanForTheLikeHasStalled) {
   const Explanation told = script.close(1, 321);
   EXPECT_NEAR(time_of(told, TimeKind::gpu_stall), 100, 0.001);
   EXPECT_EQ(told.cause()->kind, TimeKind::gpu_stall);
+}
+
+TEST(EngineSteps, WhatComesBetweenStallsIsNotUsualEither) {
+  Script script;
+  learn(script);
+  double now = 200;
+  const auto turn = [&](double length) {
+    script.loop_went_on(now, now + length);
+    script.gpu(now + 1, now + length - 1);
+    script.token(1, now + 0.2, now + length);
+    now += length;
+  };
+  for (int i = 0; i < 40; ++i) {
+    turn(110);
+    turn(3);
+  }
+  const double stalled = time_of(*script.steps.explain(Script::key(1), Script::at(now)), TimeKind::gpu_stall);
+  EXPECT_NEAR(stalled, 40 * 100, 0.001);
+  for (int i = 0; i < 20; ++i) turn(10);
+  EXPECT_NEAR(time_of(script.close(1, now + 1), TimeKind::gpu_stall), stalled, 0.001) << "ten milliseconds are usual";
+}
+
+TEST(EngineSteps, TokensOfOneTurnMayBeMadeOneAfterAnother) {
+  Script script;
+  learn(script);  // in turns of 10 ms
+  script.request(2, 195, 196);
+  script.run(Script::sender(2), -50, 195, 197);
+  script.loop_went_on(200, 245);
+  script.token(1, 200.2, 245);
+  script.token(2, 197, 245);
+  for (int begin = 245; begin < 650; begin += 45) {
+    script.loop_went_on(begin, begin + 45);
+    script.token(1, begin == 245 ? 245.2 : begin - 6.8, begin + 38);
+    script.token(2, begin + 0.2, begin + 45);
+  }
+  EXPECT_EQ(script.close(2, 651).steps_total, 10U);
+  EXPECT_EQ(script.close(1, 651).steps_total, 19U + 10U);
 }
 
 TEST(EngineSteps, AGpuWithoutWorkWaitsForTheHost) {
