@@ -385,32 +385,49 @@ void EngineServer::judge_gpu(Turn& turn, const GpuLog::Use& gpu) const {
 /// Who came while the turn was under way gets its first token in the next one, which may be much shorter, so that only
 /// the time between their tokens tells them apart. Takes the next one's marks out.
 std::vector<EngineServer::Mark> EngineServer::take_later_marks() {
-  if (!standing().busy) return {};
+  if (!turn_end()) return {};
   const auto came_meanwhile = [this](const Mark& mark) {
     const Work* work = find(mark.key);
     return mark.roused && !mark.made_before && work && !work->first && *work->ready > *turn_end();
   };
-  std::optional<Time> end;  // of the others
-  for (const Mark& mark : marks_)
-    if (!mark.made_before && !came_meanwhile(mark)) end = std::max(end.value_or(made(mark)), made(mark));
-  if (!end) return {};
-  const Duration apart = std::clamp(scaled(elapsed(*turn_end(), *end), 0.1), least_gap, gap_between_turns);
-  const auto later = std::stable_partition(marks_.begin(), marks_.end(), [&](const Mark& mark) {
-    return !came_meanwhile(mark) || elapsed(*end, made(mark)) <= apart;
-  });
-  std::vector<Mark> taken(std::make_move_iterator(later), std::make_move_iterator(marks_.end()));
-  marks_.erase(later, marks_.end());
-  for (const Mark& mark : taken) {
-    Work& work = *find(mark.key);
-    if (!work.started) {
-      hand_over(work);
-      work.started = *end;
-    }
-    work.open_mark = 0;
+  std::vector<Time> news;
+  std::optional<Time> others;
+  for (const Mark& mark : marks_) {
+    if (mark.made_before) continue;
+    const Time time = made(mark);
+    if (came_meanwhile(mark))
+      news.push_back(time);
+    else
+      others = std::max(others.value_or(time), time);
   }
+  if (news.empty() || !others || !standing().busy) return {};
+  std::sort(news.begin(), news.end());
+  const Duration apart = std::clamp(scaled(elapsed(*turn_end(), *others), 0.1), least_gap, gap_between_turns);
+  Time end = *others;
+  const auto first = std::find_if(news.begin(), news.end(), [&](Time time) {
+    if (elapsed(end, time) > apart) return true;
+    end = std::max(end, time);
+    return false;
+  });
+  if (first == news.end()) return {};
+  const auto later = std::stable_partition(
+      marks_.begin(), marks_.end(), [&](const Mark& mark) { return !came_meanwhile(mark) || made(mark) < *first; });
+  renumber_marks();
+  for (auto mark = later; mark != marks_.end(); ++mark) {
+    Work& work = *find(mark->key);
+    hand_over(work);
+    if (work.handed.value_or(*work.ready) <= end) work.started = work.started.value_or(end);
+  }
+  std::vector<Mark> taken(later, marks_.end());
+  marks_.erase(later, marks_.end());
+  renumber_marks();
+  return taken;
+}
+
+void EngineServer::renumber_marks() {
+  for (Work& work : works_) work.open_mark = 0;
   for (std::size_t i = 0; i < marks_.size(); ++i)
     if (Work* work = find(marks_[i].key)) work->open_mark = i + 1;
-  return taken;
 }
 
 void EngineServer::close_turn() {
@@ -418,7 +435,7 @@ void EngineServer::close_turn() {
   close_turn_of_marks();
   if (later.empty()) return;
   marks_ = std::move(later);
-  for (std::size_t i = 0; i < marks_.size(); ++i) find(marks_[i].key)->open_mark = i + 1;
+  renumber_marks();
   close_turn_of_marks();
 }
 

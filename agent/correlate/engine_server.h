@@ -158,6 +158,7 @@ class EngineServer {
   void refine(const ThreadRun& run);
   void vote(Tid sender, Tid waker);
   std::vector<Mark> take_later_marks();
+  void renumber_marks();
   void close_turn();
   void close_turn_of_marks();
   void share_out(const Turn& turn);

@@ -30,9 +30,18 @@ prepare_old_go() {
   fetch_suite bullseye "$folder.part" golang-1.15-go golang-1.15-src && mv "$folder.part" "$folder"
 }
 
+# Of GPUs that are not here: the real ones, in which probes can be put all the same.
+prepare_gpu_libraries() {
+  local folder=$PROGRAMS/gpu-libraries
+  [ ! -e "$folder" ] || return 0
+  rm -rf "$folder.part"
+  fetch_suite bookworm "$folder.part" libamdhip64-5 libhsa-runtime64-1 libze1 && mv "$folder.part" "$folder"
+}
+
 prepare_programs() {
   local package result=0
   prepare_old_go || result=1
+  prepare_gpu_libraries || result=1
   for package in "${PROGRAM_PACKAGES[@]}"; do prepare_program "$package" || result=1; done
   return $result
 }

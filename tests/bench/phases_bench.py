@@ -48,19 +48,22 @@ def quantile(values, share):
 
 def errors_of(agent, replies, phase, own):
     """Per request: the error in percent, and in milliseconds."""
-    percent, milliseconds, missing = [], [], 0
+    percent, milliseconds, missing, far = [], [], 0, []
     for reply in replies:
-        seconds = agent.trace_of(reply).get(f"inferscope.{phase}_time")
+        trace = agent.trace_of(reply)
+        seconds = trace.get(f"inferscope.{phase}_time")
         expected = reply.last("timings")[own]
         if seconds is None:
             missing += 1
             continue
         milliseconds.append(abs(seconds * 1e3 - expected))
         percent.append(100 * milliseconds[-1] / expected)
+        if percent[-1] > 1 and milliseconds[-1] > 2:
+            far.append({"own_ms": expected, "told_ms": seconds * 1e3, "trace": trace})
     return {"requests": len(percent), "missing": missing,
             "median_percent": statistics.median(percent), "p99_percent": quantile(percent, 0.99),
             "median_ms": statistics.median(milliseconds), "p99_ms": quantile(milliseconds, 0.99),
-            "beyond_both": sum(p > 5 and m > 2 for p, m in zip(percent, milliseconds))}
+            "beyond_both": sum(p > 5 and m > 2 for p, m in zip(percent, milliseconds)), "far": far}
 
 
 def main():
@@ -84,8 +87,8 @@ def main():
             }
             options.out.write_text(json.dumps(results, indent=1) + "\n")
             for phase, one in results[f"{streams} streams"].items():
-                print(f"{streams} streams, {phase}: " + ", ".join(f"{name} {value:.3g}" for name, value in one.items()),
-                      flush=True)
+                numbers = ", ".join(f"{name} {value:.3g}" for name, value in one.items() if name != "far")
+                print(f"{streams} streams, {phase}: {numbers}", flush=True)
 
 
 if __name__ == "__main__":

@@ -109,6 +109,14 @@ def old_go():
     return file
 
 
+def gpu_libraries():
+    """Libraries of GPUs that are not here, by the beginnings of their names."""
+    folder = cache() / "programs/gpu-libraries"
+    _prepare("libraries of GPUs", ("common", "packages", "programs"), "prepare_gpu_libraries", folder)
+    found = {file.name.split(".so")[0]: file for file in sorted(folder.glob("usr/lib/x86_64-linux-gnu/*.so.?"))}
+    return {name: file.resolve() for name, file in found.items()}
+
+
 def free_port(host="127.0.0.1"):
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.bind((host, 0))

@@ -97,6 +97,40 @@ class GpuTest(SystemTest):
         self.assertGreater(waited, 0)
         self.assertLess(waited, (reply.end - reply.begin) / 1e6)
 
+    def test_libraries_of_other_makers(self):
+        """Of AMD's and Intel's GPUs none is here. Their real libraries have the functions all the same that get probes;
+        Intel's has nothing to call for them, so its calls fail, and are seen to."""
+        libraries = fixtures.gpu_libraries()
+        table = (fixtures.ROOT / "agent/discover/gpu/gpu_functions.cpp").read_text()
+        newer = {"zeCommandListHostSynchronize"}  # than these
+        self.record({"command_line": "*gpu_libraries_client.py*"})
+        wait_until(self.recording.exists, self.recorder.log)
+        script = pathlib.Path(__file__).resolve().parents[1] / "support/gpu_libraries_client.py"
+        both = [libraries["libamdhip64"], libraries["libze_loader"]]
+        clients = [Process([sys.executable, script, *files], self.folder / f"{name}.log")
+                   for name, files in (("hip", both), ("hsa", [libraries["libhsa-runtime64"]]))]
+        for api, client in (("HIP", clients[0]), ("Level Zero", clients[0]), ("HSA", clients[1])):
+            wait_until(lambda: re.search(rf"calls to GPUs are seen pid={client.pid} .*\({api}\)", self.recorder.log()),
+                       self.recorder.log)
+        shown = run_cli("doctor", "-c", self.recording.with_suffix(".yaml")).stdout
+        for api, part in (("HIP", "hip"), ("HSA", "hsa"), ("Level Zero", "level_zero")):
+            entries = re.search(rf"std::array {part}\{{(.*?)\}};", table, re.S).group(1)
+            names = set(re.findall(r'GpuSymbol\{"(\w+)"', entries)) - newer
+            told = set(re.search(rf"GPU by \S+ \({api}\): (.*)", shown).group(1).split(", "))
+            with self.subTest(api):
+                self.assertGreater(len(names), 3)
+                self.assertLessEqual(names, told)
+        self.assertIn("hipExtModuleLaunchKernel", shown, "whose name is C++'s")
+        os.kill(clients[0].pid, fixtures.signal.SIGCONT)
+        results = json.loads(wait_until(clients[0].log, "what the calls returned"))
+        for client in clients:
+            client.end(fixtures.signal.SIGKILL)
+        self.assertNotIn(0, results.values())
+        mine = [line for line in self.events() if f" of {clients[0].pid}" in line]
+        for name in ("zeMemAllocDevice", "zeCommandQueueSynchronize"):
+            told = f": {name} of Level Zero: failed ({results[name]})"
+            self.assertTrue([line for line in mine if told in line], f"{told} in {mine}")
+
     def test_opencl(self):
         """clpeak measures what a device can do: 20,000 kernels, each waited for, and copies of some hundred MB. What it
         really calls is written down by a library before that of OpenCL."""

@@ -80,9 +80,14 @@ constexpr std::array nccl{
     GpuSymbol{"ncclAllGather", collective, {.stream = 6}}, GpuSymbol{"ncclSend", collective, {.stream = 6}},
     GpuSymbol{"ncclRecv", collective, {.stream = 6}}};
 
+/// Exported as C++. The libraries for matrices launch by it (Tensile's: rocBLAS, hipBLASLt).
+constexpr std::string_view hip_ext_module_launch =
+    "_Z24hipExtModuleLaunchKernelP18ihipModuleSymbol_tjjjjjjmP12ihipStream_tPPvS4_P11ihipEvent_tS6_j";
+
 constexpr std::array hip{GpuSymbol{"hipLaunchKernel", launch, by_dim3},
                          GpuSymbol{"hipModuleLaunchKernel", launch, by_words},
-                         GpuSymbol{"hipExtModuleLaunchKernel", launch, by_words},
+                         GpuSymbol{"hipExtLaunchKernel", launch, by_dim3},
+                         GpuSymbol{hip_ext_module_launch, launch, by_words},
                          GpuSymbol{"hipLaunchCooperativeKernel", launch, by_dim3},
                          GpuSymbol{"hipGraphLaunch", graph, {.kernel = 1, .stream = 2}},
                          GpuSymbol{"hipMemcpyAsync", copy, {.bytes = 3, .stream = 5}},

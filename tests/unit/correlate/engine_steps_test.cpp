@@ -166,6 +166,18 @@ TEST(EngineSteps, WhoComesInATurnWaitsForItsEnd) {
   EXPECT_EQ(total_of(two.second), 58ms);
 }
 
+/// Decodes one alone, long enough that it is known what is usual: turns of 10 ms, in which the GPU works for 8.
+void learn(Script& script) {
+  script.begin();
+  script.gpu(2, 20);
+  script.token(1, 2, 20);
+  for (int turn = 2; turn < 20; ++turn) {
+    script.loop_went_on(turn * 10, turn * 10 + 10);
+    script.gpu(turn * 10 + 1, turn * 10 + 9);
+    script.token(1, turn * 10 + 0.2, turn * 10 + 10);
+  }
+}
+
 /// Somebody comes in a turn of 60 ms that is another's last one, and has one of 15 ms then, and one of 60.
 Explanation in_a_short_turn(double came, double length) {
   Script script;
@@ -196,6 +208,21 @@ TEST(EngineSteps, WhoComesInALongTurnMayHaveAShortOneNext) {
     EXPECT_NEAR(time_of(told, TimeKind::queue), 678 - came, 1e-6) << came;
     EXPECT_EQ(told.steps_total, 2U) << came;
   }
+}
+
+TEST(EngineSteps, WhoComesAfterATurnDoesNotWaitForIt) {
+  Script script;
+  learn(script);
+  (void)script.close(1, 200.4);
+  script.request(2, 200.5, 201);
+  script.run(Script::sender(2), 190, 200.5, 201.5);
+  script.run(Script::loop, 200.2, 201.4, 204.5, Script::sender(2));
+  script.token(2, 201.5, 204.5);
+  script.loop_went_on(204.5, 214.5);
+  script.token(2, 204.7, 214.5);
+  const Explanation told = script.close(2, 215);
+  EXPECT_EQ(told.started, Script::at(201.4));
+  EXPECT_NEAR(time_of(told, TimeKind::prefill), 3.1, 1e-6);
 }
 
 TEST(EngineSteps, TokensOfOneTurnAreMadeAtAboutTheSameTime) {
@@ -327,18 +354,6 @@ TEST(EngineSteps, StallsOfConnectionsCountForServersThatDoNotWait) {
   script.tell(SendStall{.connection = 9, .pid = Script::pid, .begin = Script::at(30), .end = Script::at(130)}, 130);
   const Explanation told = script.close(1, 140);
   EXPECT_NEAR(time_of(told, TimeKind::slow_reader), 100, 0.001);
-}
-
-/// Decodes one alone, long enough that it is known what is usual: turns of 10 ms, in which the GPU works for 8.
-void learn(Script& script) {
-  script.begin();
-  script.gpu(2, 20);
-  script.token(1, 2, 20);
-  for (int turn = 2; turn < 20; ++turn) {
-    script.loop_went_on(turn * 10, turn * 10 + 10);
-    script.gpu(turn * 10 + 1, turn * 10 + 9);
-    script.token(1, turn * 10 + 0.2, turn * 10 + 10);
-  }
 }
 
 TEST(EngineSteps, AGpuThatTakesLongerThanForTheLikeHasStalled) {
