@@ -390,6 +390,7 @@ std::vector<EngineServer::Mark> EngineServer::take_later_marks() {
     const Work* work = find(mark.key);
     return mark.roused && !mark.made_before && work && !work->first && *work->ready > *turn_end();
   };
+  if (std::none_of(marks_.begin(), marks_.end(), came_meanwhile)) return {};
   std::vector<Time> news;
   std::optional<Time> others;
   for (const Mark& mark : marks_) {
@@ -400,7 +401,7 @@ std::vector<EngineServer::Mark> EngineServer::take_later_marks() {
     else
       others = std::max(others.value_or(time), time);
   }
-  if (news.empty() || !others || !standing().busy) return {};
+  if (!others || !standing().busy) return {};
   std::sort(news.begin(), news.end());
   const Duration apart = std::clamp(scaled(elapsed(*turn_end(), *others), 0.1), least_gap, gap_between_turns);
   Time end = *others;

@@ -50,26 +50,21 @@ source::LiveOptions live_options(const Config& config) {
 
 Result<std::vector<std::unique_ptr<exporters::Sink>>> make_sinks(const Config& config) {
   std::vector<std::unique_ptr<exporters::Sink>> sinks;
-  if (config.otlp_enabled) {
-    auto sink = exporters::make_otlp_sink(config.otlp);
-    if (!sink) return sink.error();
-    sinks.push_back(std::move(sink).value());
-    if (!config.otlp.logs_endpoint.empty()) {
-      auto logs = exporters::make_otlp_log_sink(config.otlp);
-      if (!logs) return logs.error();
-      sinks.push_back(std::move(logs).value());
-    }
-    if (!config.otlp.metrics_endpoint.empty()) {
-      auto metrics = exporters::make_otlp_metric_sink(config.otlp);
-      if (!metrics) return metrics.error();
-      sinks.push_back(std::move(metrics).value());
-    }
-  }
-  if (!config.jsonl.path.empty()) {
-    auto sink = exporters::make_jsonl_sink(config.jsonl);
-    if (!sink) return sink.error();
-    sinks.push_back(std::move(sink).value());
-  }
+  Status status = success();
+  const auto add = [&](bool wanted, const auto& make, const auto& options) {
+    if (!wanted || !status) return;
+    auto sink = make(options);
+    if (sink)
+      sinks.push_back(std::move(sink).value());
+    else
+      status = sink.error();
+  };
+  const auto& otlp = config.otlp;
+  add(config.otlp_enabled, exporters::make_otlp_sink, otlp);
+  add(config.otlp_enabled && !otlp.logs_endpoint.empty(), exporters::make_otlp_log_sink, otlp);
+  add(config.otlp_enabled && !otlp.metrics_endpoint.empty(), exporters::make_otlp_metric_sink, otlp);
+  add(!config.jsonl.path.empty(), exporters::make_jsonl_sink, config.jsonl);
+  if (!status) return status.error();
   return sinks;
 }
 

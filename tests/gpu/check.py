@@ -21,10 +21,9 @@ import traceback
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "support"))
 from fixtures import Agent, Process, agent_binary, run_cli, wait_until  # noqa: E402
+from gpu_events import gpu_work  # noqa: E402
 from http_client import Client  # noqa: E402
 
-WORK = re.compile(r" (?P<api>\w+): (?P<launches>\d+) launches, (?P<graphs>\d+) graphs, (?P<copies>\d+) copies of "
-                  r"(?P<bytes>\d+) bytes, (?P<collectives>\d+) collectives in [\d.]+ ms, (?P<wait>waited|goes on)")
 MEMORY = re.compile(r" has (?P<bytes>\d+) bytes of GPU memory \(CUDA\)")
 CLIENT_PARTS = ("eager", "graphs", "copies", "memory", "out_of_memory", "triton", "cupy", "nccl", "illegal_address")
 # What is told of a part, and what that is called in the program's own account of it.
@@ -97,12 +96,12 @@ def compare_part(truth, lines):
     """A part's own account with what was told between its begin and its end."""
     part = truth["part"]
     mine = [line for line in lines if truth["begin"] <= float(line.split()[0]) * 1e9 <= truth["end"] + 1e9]
-    work = [match.groupdict() for match in map(WORK.search, mine) if match]
+    work = gpu_work(mine)
     for seen, really in COUNTED.get(part, {}).items():
-        told = sum(int(one[seen]) for one in work)
-        check(told == truth[really], f"{part}: {told} {seen}, really {truth[really]}")
+        told = sum(one[seen] for one in work)
+        check(told == truth[really], f"{part}: {told:.0f} {seen}, really {truth[really]}")
     if "waits" in truth:
-        waits = len([one for one in work if one["wait"] == "waited"])
+        waits = len([one for one in work if one["waited"] is not None])
         check(waits >= truth["waits"], f"{part}: {waits} waits, really {truth['waits']}")
     if part in FAILURES:
         check(any(FAILURES[part] in line for line in mine), f"{part}: a failure is told, {FAILURES[part]}")

@@ -15,10 +15,9 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import fixtures
 from fixtures import LlamaServer, Process, SystemTest, agent_binary, run_cli, wait_until
+from gpu_events import gpu_work
 from trouble import state_of
 
-WORK = re.compile(r" (?P<api>\w+): (?P<launches>\d+) launches, (?P<graphs>\d+) graphs, (?P<copies>\d+) copies of "
-                  r"(?P<bytes>\d+) bytes, \d+ collectives in (?P<ms>[\d.]+) ms, waited (?P<waited>[\d.]+) ms")
 TOKENS = 24
 
 
@@ -50,8 +49,9 @@ class GpuTest(SystemTest):
         return run_cli("replay", "--events", self.recording).stdout.splitlines()
 
     def work_in(self, events, api, process=None):
-        found = (WORK.search(line) for line in events if f" of {(process or self.server).pid}, {api}: " in line)
-        return [{key: float(value) for key, value in one.groupdict().items() if key != "api"} for one in found if one]
+        """What ended with a wait."""
+        pid = (process or self.server).pid
+        return [one for one in gpu_work(events) if one["pid"] == pid and one["api"] == api and one["waited"] is not None]
 
     def test_cuda(self):
         environment, log = fixtures.simulated_gpu(kernel_us=100)
